@@ -1,0 +1,183 @@
+"""The Flask application: both API versions behind one token and one request limit."""
+
+from __future__ import annotations
+
+import hmac
+import math
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from capsule_analytics.sandbox import v1, v2
+from capsule_analytics.sandbox.rules import ValidationError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+    from capsule_analytics.sandbox.account import Account, Order
+
+UNAUTHORISED = 401
+TOO_MANY = 429
+FIRST_ERROR = 400
+
+
+class Quota(NamedTuple):
+    """What is left of the requests of the current window.
+
+    Attributes
+    ----------
+    limit
+        The requests a window allows.
+    remaining
+        Those left; below 0 when the limit is passed.
+    reset
+        When the window ends, in epoch seconds.
+    """
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+class RateLimit:
+    """Count requests in windows of fixed length, as Capsule does by the hour.
+
+    Parameters
+    ----------
+    limit
+        The requests allowed in a window.
+    window
+        The length of a window in seconds.
+
+    Examples
+    --------
+    >>> limit = RateLimit(2)
+    >>> [limit.take().remaining for _ in range(3)]
+    [1, 0, -1]
+    """
+
+    def __init__(self, limit: int, window: float = 3600.0) -> None:
+        self.limit = limit
+        self.window = window
+        self._lock = threading.Lock()
+        self._used = 0
+        self._ends = 0.0
+
+    def take(self) -> Quota:
+        """Count one request."""
+        with self._lock:
+            now = time.time()
+            if now >= self._ends:
+                self._used = 0
+                # The header has whole seconds, and nothing may be refused after it.
+                self._ends = float(math.ceil(now + self.window))
+            self._used += 1
+            return Quota(self.limit, self.limit - self._used, int(self._ends))
+
+
+def build(
+    account: Account, *, token: str, page_limit: int, order: Order, rate: RateLimit
+) -> WSGIApplication:
+    """Build the application that serves an account.
+
+    Parameters
+    ----------
+    account
+        The account, shared by both versions.
+    token
+        The token that is accepted: the Basic user name of v1, the bearer token of v2.
+    page_limit
+        The most records in one answer.
+    order
+        The order of lists.
+    rate
+        Counts the requests of the token.
+    """
+    app = Flask(__name__, static_folder=None)
+    for version in (v1.V1(account, page_limit, order), v2.V2(account, page_limit, order)):
+        for method, rule, view in version.routes():
+            app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+
+    app.before_request(lambda: _admit(token, rate))
+    app.after_request(_finish)
+    app.register_error_handler(HTTPException, _refuse)
+    app.register_error_handler(ValidationError, _refuse_change)
+    return app
+
+
+def one_slash(path: str) -> str:
+    """Take repeated slashes for one, as Capsule does: some clients write ``/api/v2//users``.
+
+    Parameters
+    ----------
+    path
+        The path of a request.
+
+    Examples
+    --------
+    >>> one_slash("/api/v2//users")
+    '/api/v2/users'
+    """
+    return re.sub("/{2,}", "/", path) if "//" in path else path
+
+
+def _admit(token: str, rate: RateLimit) -> Response | None:
+    """Turn away a request without the token, or beyond the limit."""
+    if not _knows_token(token):
+        response = _refusal(UNAUTHORISED, "The token is missing or wrong.")
+        if not _is_v2():
+            response.headers["WWW-Authenticate"] = 'Basic realm="Capsule"'
+        return response
+    g.quota = rate.take()
+    if g.quota.remaining < 0:
+        body = '{"error":"rate limit reached"}'
+        response = Response(body, TOO_MANY, content_type="application/json")
+        _show(g.quota, response)
+        return response
+    return None
+
+
+def _finish(response: Response) -> Response:
+    if "quota" in g and response.status_code < FIRST_ERROR:
+        _show(g.quota, response)
+    return response
+
+
+def _refuse(error: HTTPException) -> Response:
+    return _refusal(error.code or 500, error.description or error.name)
+
+
+def _refuse_change(error: ValidationError) -> Response:
+    if _is_v2():
+        return v2.refusal(422, "Validation Failed", error.problems)
+    return v1.refusal(400, str(error))
+
+
+def _is_v2() -> bool:
+    return request.path.startswith("/api/v2")
+
+
+def _knows_token(token: str) -> bool:
+    kind, _, sent = request.headers.get("Authorization", "").partition(" ")
+    if _is_v2():
+        return kind.lower() == "bearer" and _same(sent, token)
+    basic = request.authorization
+    return basic is not None and basic.type == "basic" and _same(basic.username or "", token)
+
+
+def _same(sent: str, token: str) -> bool:
+    return hmac.compare_digest(sent.encode(), token.encode())
+
+
+def _refusal(status: int, message: str) -> Response:
+    return v2.refusal(status, message) if _is_v2() else v1.refusal(status, message)
+
+
+def _show(quota: Quota, response: Response) -> None:
+    response.headers["X-RateLimit-Limit"] = str(quota.limit)
+    response.headers["X-RateLimit-Remaining"] = str(max(quota.remaining, 0))
+    response.headers["X-RateLimit-Reset"] = str(quota.reset)

@@ -1,0 +1,92 @@
+"""The command ``capsule-sandbox``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from capsule_analytics._errors import CapsuleError
+
+DEFAULT_TOKEN = "sandbox"  # noqa: S105
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--port", type=click.IntRange(0, 65535), default=8043, show_default=True)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="A loopback address, nothing else."
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with the token to accept. Otherwise CAPSULE_SANDBOX_TOKEN, else 'sandbox'.",
+)
+@click.option(
+    "--account",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The account file to serve. Otherwise the sample account.",
+)
+@click.option(
+    "--page-limit",
+    type=click.IntRange(1, 100),
+    default=100,
+    show_default=True,
+    help="The most records in one answer.",
+)
+@click.option(
+    "--latency",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Seconds that every answer takes longer.",
+)
+def main(  # noqa: PLR0917
+    port: int,
+    host: str,
+    token_file: Path | None,
+    account: Path | None,
+    page_limit: int,
+    latency: float,
+) -> None:
+    """Serve a local Capsule CRM, API v1 and v2, until Ctrl-C."""
+    token = _token(token_file)
+    # Ctrl-C must end the command also where a shell started it in the background.
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        from capsule_analytics.sandbox.server import Sandbox  # noqa: PLC0415
+
+        with Sandbox(
+            account, token=token, host=host, port=port, page_limit=page_limit, latency=latency
+        ) as sandbox:
+            click.echo(f"The sandbox serves {len(sandbox.account)} opportunities: {sandbox.url}")
+            shown = token if token == DEFAULT_TOKEN else "..."
+            for version in ("v1", "v2"):
+                click.echo(
+                    f"  CAPSULE_TOKEN={shown} capsule-report --base-url {sandbox.url}"
+                    f" --api-version {version} --out report"
+                )
+            sys.stdout.flush()
+            # A wait without end cannot be interrupted on every system.
+            while not stop.wait(0.5):
+                pass
+    except CapsuleError as error:
+        click.echo(f"capsule-sandbox: {error}", err=True)
+        sys.exit(1)
+
+
+def _token(path: Path | None) -> str:
+    if path is None:
+        return os.environ.get("CAPSULE_SANDBOX_TOKEN") or DEFAULT_TOKEN
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"The token file {path} cannot be read: {error}") from error
+    if not token:
+        raise click.UsageError(f"The token file {path} is empty.")
+    return token

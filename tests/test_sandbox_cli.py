@@ -1,0 +1,143 @@
+"""The command capsule-sandbox, as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+from sandbox_account import account
+
+from capsule_analytics.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COMMAND = [
+    sys.executable,
+    "-W",
+    "error",
+    "-c",
+    "from capsule_analytics.sandbox.cli import main; main()",
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps(account()), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def running(*arguments: str, **variables: str) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
+    process = subprocess.Popen(  # noqa: S603
+        [*COMMAND, "--port", "0", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | variables,
+    )
+    with process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        found = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
+        try:
+            assert found is not None, lines
+            yield found.group(), "".join(lines), process
+        finally:
+            process.kill()
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603
+        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_a_file_until_it_is_stopped(file: Path, number: signal.Signals) -> None:
+    with running("--account", str(file)) as (url, text, process):
+        assert "6 opportunities" in text
+        assert f"CAPSULE_TOKEN=sandbox capsule-report --base-url {url} --api-version v1" in text
+        assert f"CAPSULE_TOKEN=sandbox capsule-report --base-url {url} --api-version v2" in text
+        answer = requests.get(url + "/api/opportunity", auth=("sandbox", "x"), timeout=5)
+        assert answer.status_code == 200
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize("way", ["file", "variable"])
+def test_a_token_of_ones_own_is_accepted_and_never_shown(
+    file: Path, tmp_path: Path, way: str
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("s3cret\n", encoding="utf-8")
+    arguments = ["--account", str(file)]
+    variables = {"CAPSULE_SANDBOX_TOKEN": "s3cret"} if way == "variable" else {}
+    if way == "file":
+        arguments += ["--token-file", str(token_file)]
+    with running(*arguments, **variables) as (url, text, _):
+        assert "s3cret" not in text
+        headers = {"Authorization": "Bearer s3cret"}
+        assert requests.get(url + "/api/v2/users", headers=headers, timeout=5).status_code == 200
+
+
+def test_page_limit_reaches_the_server(file: Path) -> None:
+    with running("--account", str(file), "--page-limit", "2") as (url, _, _):
+        answer = requests.get(url + "/api/opportunity", auth=("sandbox", "x"), timeout=5)
+        assert b'size="2"' in answer.content
+
+
+def test_trouble_is_one_line_and_status_1(file: Path, tmp_path: Path) -> None:
+    with Sandbox(account()) as other:
+        port = other.url.rpartition(":")[2]
+        busy = run("--account", str(file), "--port", port)
+    broken = tmp_path / "broken.json"
+    broken.write_text("{", encoding="utf-8")
+    for result in (busy, run("--account", str(broken)), run("--host", "192.0.2.1")):
+        assert result.returncode == 1
+        assert result.stderr.startswith("capsule-sandbox: ")
+        assert result.stderr.count("\n") == 1
+
+
+def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
+    empty = tmp_path / "token"
+    empty.touch()
+    for arguments in (["--port", "x"], ["--account", "nowhere"], ["--token-file", str(empty)]):
+        assert run(*arguments).returncode == 2
+
+
+def test_without_the_extra_the_error_names_it() -> None:
+    code = (
+        "import sys; sys.modules['flask'] = sys.modules['werkzeug'] = None; "
+        "from capsule_analytics.sandbox.cli import main; main()"
+    )
+    result = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert 'pip install "capsule-analytics[sandbox]"' in result.stderr
+
+
+def test_help_starts_without_the_server() -> None:
+    code = (
+        "import sys; from capsule_analytics.sandbox import cli; "
+        "print(sorted({'flask', 'werkzeug', 'lxml', 'pandas', 'requests'} & set(sys.modules)))"
+    )
+    result = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert result.stdout.strip() == "[]"
+    assert "--page-limit" in run("--help").stdout

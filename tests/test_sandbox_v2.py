@@ -1,0 +1,549 @@
+"""The sandbox over API v2: JSON, bearer token, paging by page and perPage."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sandbox_account import SARAH, account, deal
+
+from capsule_analytics._errors import ArgumentError, DataError, TransportError
+from capsule_analytics.sample import account_path
+from capsule_analytics.sandbox import Account, Hook, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 750_000, tzinfo=UTC)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(Account(account(), clock=lambda: NOW)) as running:
+        yield running
+
+
+def call(sandbox: Sandbox, method: str, path: str, body: Any = None) -> requests.Response:
+    return requests.request(
+        method,
+        sandbox.url + "/api/v2" + path,
+        json=body,
+        headers={"Authorization": "Bearer " + sandbox.token},
+        timeout=5,
+    )
+
+
+def call_v1(sandbox: Sandbox, path: str) -> requests.Response:
+    return requests.get(sandbox.url + "/api" + path, auth=(sandbox.token, "x"), timeout=5)
+
+
+def read(sandbox: Sandbox, path: str) -> Any:
+    answer = call(sandbox, "GET", path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ids(body: Any) -> list[int]:
+    return [record["id"] for record in body["opportunities"]]
+
+
+def search(sandbox: Sandbox, *conditions: Any, **other: Any) -> list[int]:
+    body = {"filter": {"conditions": list(conditions)} | other}
+    answer = call(sandbox, "POST", "/opportunities/filters/results", body)
+    assert answer.status_code == 200, answer.text
+    return ids(answer.json())
+
+
+def where(field: str, operator: str, value: Any) -> dict[str, Any]:
+    return {"field": field, "operator": operator, "value": value}
+
+
+def test_a_record_is_served_as_it_is_stored(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "GET", "/opportunities/106")
+    stored = account()["opportunities"][5]
+    hidden = {"tags", "fields"}
+    expected = {key: value for key, value in stored.items() if key not in hidden}
+    assert answer.json() == {"opportunity": expected}
+    assert answer.headers["Content-Type"] == "application/json;charset=UTF-8"
+
+
+def test_tags_and_fields_are_shown_when_embedded(sandbox: Sandbox) -> None:
+    plain = read(sandbox, "/opportunities/102")["opportunity"]
+    assert plain.keys().isdisjoint({"tags", "fields"})
+    full = read(sandbox, "/opportunities/102?embed=tags,fields,party,milestone")["opportunity"]
+    assert full == plain | {"tags": [{"id": 1, "name": "key account"}], "fields": []}
+    missing = read(sandbox, "/opportunities/102?embed=missingImportantFields")["opportunity"]
+    assert missing == plain | {"missingImportantFields": False}
+
+
+def test_pages_follow_the_link_to_the_end(sandbox: Sandbox) -> None:
+    url = sandbox.url + "/api/v2/opportunities?perPage=4&embed=tags"
+    seen, more = [], []
+    with requests.Session() as session:
+        session.headers["Authorization"] = "Bearer " + sandbox.token
+        while url:
+            answer = session.get(url, timeout=5)
+            seen.append(ids(answer.json()))
+            more.append(answer.headers["X-Pagination-Has-More"])
+            assert "tags" in answer.json()["opportunities"][0]
+            url = answer.links.get("next", {}).get("url", "")
+    assert seen == [[101, 102, 103, 104], [105, 106]]
+    assert more == ["true", "false"]
+
+
+def test_a_page_beyond_the_end_is_empty(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "GET", "/opportunities?page=3&perPage=3")
+    assert ids(answer.json()) == []
+    assert answer.headers["X-Pagination-Has-More"] == "false"
+
+
+def test_a_page_cap_moves_the_offsets_too() -> None:
+    with Sandbox(account(), page_limit=2) as capped:
+        pages = [ids(read(capped, f"/opportunities?perPage=100&page={n}")) for n in (1, 2, 3, 4)]
+    assert pages == [[101, 102], [103, 104], [105, 106], []]
+
+
+def test_fifty_a_page_unless_asked(sandbox: Sandbox) -> None:
+    for number in range(200, 260):
+        sandbox.account.put(deal(number, f"Deal {number}"))
+    assert len(ids(read(sandbox, "/opportunities"))) == 50
+    assert len(ids(read(sandbox, "/opportunities?perPage=100"))) == 66
+
+
+@pytest.mark.parametrize("query", ["page=0", "page=x", "perPage=0", "perPage=101", "since=soon"])
+def test_a_parameter_that_makes_no_sense_is_refused(sandbox: Sandbox, query: str) -> None:
+    answer = call(sandbox, "GET", "/opportunities?" + query)
+    assert answer.status_code == 400
+    assert answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        ("2026-02-10T12:29:59Z", [102, 103]),
+        ("2026-02-10T12:30:00Z", [103]),
+        ("2026-02-10T13:29:59%2B01:00", [102, 103]),
+        ("2026-02-10T13:29:59+01:00", [102, 103]),
+        ("2026-02-11", [103]),
+    ],
+)
+def test_since_means_changed_after(sandbox: Sandbox, since: str, expected: list[int]) -> None:
+    assert ids(read(sandbox, f"/opportunities?since={since}")) == expected
+
+
+def test_opportunities_of_a_party(sandbox: Sandbox) -> None:
+    assert ids(read(sandbox, "/parties/10/opportunities")) == [101, 102, 103, 104, 106]
+    assert ids(read(sandbox, "/parties/12/opportunities")) == [101]
+    assert call(sandbox, "GET", "/parties/99/opportunities").status_code == 404
+
+
+def test_several_by_id(sandbox: Sandbox) -> None:
+    assert ids(read(sandbox, "/opportunities/104,101,999")) == [104, 101]
+    assert call(sandbox, "GET", "/opportunities/101,x").status_code == 404
+    assert call(sandbox, "GET", "/opportunities/1,2,3,4,5,6,7,8,9,10,11").status_code == 404
+
+
+def test_the_lists_beside_the_opportunities(sandbox: Sandbox) -> None:
+    milestones = read(sandbox, "/milestones")["milestones"]
+    assert [row["pipeline"]["id"] for row in milestones] == [1, 1, 1, 1, 2]
+    assert [row["id"] for row in read(sandbox, "/pipelines/2/milestones")["milestones"]] == [5]
+    assert [row["name"] for row in read(sandbox, "/pipelines")["pipelines"]] == [
+        "Sales",
+        "Renewals",
+    ]
+    assert read(sandbox, "/currencies")["currencies"][0] == {"code": "GBP"}
+    assert read(sandbox, "/lostreasons")["lostReasons"] == [{"id": 1, "name": "Price"}]
+    assert [row["username"] for row in read(sandbox, "/users")["users"]] == ["sarah", "tom"]
+    assert read(sandbox, "/users/current")["user"]["username"] == "sarah"
+    assert read(sandbox, "/opportunities/tags")["tags"][0]["name"] == "key account"
+    assert read(sandbox, "/opportunities/101/parties")["parties"][0]["firstName"] == "Bo"
+    second = read(sandbox, "/milestones?page=2&perPage=2")["milestones"]
+    assert [row["id"] for row in second] == [3, 4]
+
+
+def test_a_new_opportunity(sandbox: Sandbox) -> None:
+    answer = call(
+        sandbox,
+        "POST",
+        "/opportunities",
+        {
+            "opportunity": {
+                "name": "New",
+                "party": {"id": 11},
+                "milestone": {"id": 5},
+                "value": {"amount": 0.1, "currency": "EUR"},
+                "durationBasis": "WEEK",
+                "duration": 6,
+                "tags": [{"name": "public sector"}],
+                "id": 5,
+            }
+        },
+    )
+    assert answer.status_code == 201
+    record = answer.json()["opportunity"]
+    assert record == {
+        "id": 107,
+        "createdAt": "2026-03-01T12:00:00Z",
+        "updatedAt": "2026-03-01T12:00:00Z",
+        "party": {"id": 11, "type": "person", "name": "Ada Byron"},
+        "lostReason": None,
+        "name": "New",
+        "description": None,
+        "owner": SARAH,
+        "team": None,
+        "milestone": {"id": 5, "name": "Bid", "lastOpenMilestone": None},
+        "value": {"amount": 0.1, "currency": "EUR"},
+        "expectedCloseOn": None,
+        "probability": 70,
+        "durationBasis": "WEEK",
+        "duration": 6,
+        "closedOn": None,
+    }
+    assert read(sandbox, "/opportunities/107")["opportunity"] == record
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"name": " "}, "name"),
+        ({"party": {"id": 99}}, "party"),
+        ({"party": {"id": [10]}}, "party"),
+        ({"party": None}, "party"),
+        ({"milestone": {"id": 99}}, "milestone"),
+        ({"milestone": None}, "milestone"),
+        ({"value": {"amount": "12k"}}, "value.amount"),
+        ({"value": {"amount": True}}, "value.amount"),
+        ({"value": {"currency": "XXX"}}, "value.currency"),
+        ({"value": 5}, "value"),
+        ({"probability": 100.5}, "probability"),
+        ({"durationBasis": "MONTH"}, "duration"),
+        ({"durationBasis": "MONTH", "duration": 0}, "duration"),
+        ({"durationBasis": "DECADE"}, "durationBasis"),
+        ({"expectedCloseOn": "0000-00-00"}, "expectedCloseOn"),
+        ({"owner": {"id": 9}}, "owner"),
+        ({"team": {"id": 9}}, "team"),
+        ({"lostReason": {"id": 9}}, "lostReason"),
+        ({"tags": [{"id": 9}]}, "tags"),
+        ({"tags": 5}, "tags"),
+        ({"fields": [5]}, "fields"),
+        ({"description": 5}, "description"),
+    ],
+)
+def test_what_capsule_would_refuse_names_the_field(
+    sandbox: Sandbox, changes: dict[str, Any], field: str
+) -> None:
+    good = {"name": "New", "party": {"id": 10}, "milestone": {"id": 1}}
+    answer = call(sandbox, "POST", "/opportunities", {"opportunity": good | changes})
+    assert answer.status_code == 422
+    error = answer.json()["errors"][0]
+    assert (error["resource"], error["field"]) == ("opportunity", field)
+    assert call(sandbox, "PUT", "/opportunities/101", {"opportunity": changes}).status_code == 422
+    assert read(sandbox, "/opportunities/101")["opportunity"]["updatedAt"] < "2026-02"
+
+
+@pytest.mark.parametrize(("body", "status"), [("{", 400), ("[]", 422), ('{"opportunity":1}', 422)])
+def test_a_body_that_is_no_opportunity_is_refused(sandbox: Sandbox, body: str, status: int) -> None:
+    answer = requests.post(
+        sandbox.url + "/api/v2/opportunities",
+        data=body,
+        headers={"Authorization": "Bearer " + sandbox.token},
+        timeout=5,
+    )
+    assert answer.status_code == status
+    assert answer.json()["message"]
+
+
+def test_an_update_changes_only_what_is_sent(sandbox: Sandbox) -> None:
+    before = read(sandbox, "/opportunities/102")["opportunity"]
+    answer = call(sandbox, "PUT", "/opportunities/102", {"opportunity": {"value": {"amount": 7}}})
+    assert answer.status_code == 200
+    changed = {"value": {"amount": 7, "currency": "GBP"}, "updatedAt": "2026-03-01T12:00:00Z"}
+    assert answer.json()["opportunity"] == before | changed
+
+
+def test_an_odd_record_can_still_be_changed_elsewhere(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "PUT", "/opportunities/106", {"opportunity": {"name": "Better"}})
+    assert answer.status_code == 200
+    assert answer.json()["opportunity"]["value"]["amount"] == "12k"
+
+
+def test_losing_and_reopening_a_deal(sandbox: Sandbox) -> None:
+    lost = {"milestone": {"id": 4}, "lostReason": {"id": 1}}
+    record = call(sandbox, "PUT", "/opportunities/101", {"opportunity": lost}).json()["opportunity"]
+    assert record["milestone"]["lastOpenMilestone"] == {"id": 2, "name": "Bid"}
+    assert (record["probability"], record["closedOn"]) == (0, "2026-03-01")
+    assert record["lostReason"]["name"] == "Price"
+    again = {"milestone": {"id": 1}}
+    record = call(sandbox, "PUT", "/opportunities/101", {"opportunity": again}).json()[
+        "opportunity"
+    ]
+    assert record["milestone"]["lastOpenMilestone"] is None
+    assert (record["probability"], record["closedOn"], record["lostReason"]) == (10, None, None)
+
+
+def test_tags_are_added_and_removed_and_fields_are_set(sandbox: Sandbox) -> None:
+    changes = {
+        "tags": [{"id": 1, "_delete": True}, {"id": 2}],
+        "fields": [{"definition": {"id": 8, "name": "Region"}, "value": "North"}],
+    }
+    call(sandbox, "PUT", "/opportunities/102", {"opportunity": changes})
+    record = read(sandbox, "/opportunities/102?embed=tags,fields")["opportunity"]
+    assert record["tags"] == [{"id": 2, "name": "public sector"}]
+    assert record["fields"][0]["value"] == "North"
+    assert search(sandbox, where("custom:8", "is", "north")) == [102]
+
+
+def test_deleted_and_restricted_deals(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "DELETE", "/opportunities/101")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert call(sandbox, "GET", "/opportunities/101").status_code == 404
+    assert call(sandbox, "DELETE", "/opportunities/101").status_code == 404
+    recent = read(sandbox, "/opportunities/deleted?since=2026-02-01T00:00:00Z")
+    assert recent == {"opportunities": [{"id": 101, "deletedAt": "2026-03-01T12:00:00Z"}]}
+    sandbox.account.restrict(102)
+    everything = read(sandbox, "/opportunities/deleted")
+    assert ids(everything) == [90, 101]
+    assert everything["restrictedOpportunities"] == [
+        {"id": 102, "restrictedAt": "2026-03-01T12:00:00Z"}
+    ]
+    assert ids(read(sandbox, "/opportunities")) == [103, 104, 105, 106]
+    second = call(sandbox, "GET", "/opportunities/deleted?page=2&perPage=1")
+    assert ids(second.json()) == [101]
+    assert second.headers["X-Pagination-Has-More"] == "false"
+
+
+def test_conditions(sandbox: Sandbox) -> None:
+    assert search(sandbox) == [101, 102, 103, 104, 105, 106]
+    assert search(sandbox, where("milestone", "is", "Bid")) == [101, 102, 104, 105, 106]
+    assert search(sandbox, where("milestone", "is", 5)) == [104]
+    assert search(sandbox, where("milestone", "is not", "Bid")) == [103]
+    assert search(sandbox, where("tag", "is", "key account")) == [102]
+    assert search(sandbox, where("tag", "is", 1)) == [102]
+    assert search(sandbox, where("hasTags", "is", value=True)) == [102]
+    assert search(sandbox, where("owner", "is", 2)) == [102]
+    assert search(sandbox, where("owner", "is", "tom")) == [102]
+    assert search(sandbox, where("owner", "is", None)) == [106]
+    assert search(sandbox, where("isOwnedByMe", "is", value=False)) == [102, 106]
+    assert search(sandbox, where("name", "contains", "REN")) == [104]
+    assert search(sandbox, where("name", "starts with", "R")) == [103, 104]
+    assert search(sandbox, where("name", "ends with", "t")) == [102, 103, 105]
+    assert search(sandbox, where("pipeline", "is", "Renewals")) == [104]
+    assert search(sandbox, where("status", "is", "won")) == [103]
+    assert search(sandbox, where("isOpen", "is", value=False)) == [103]
+    assert search(sandbox, where("currency", "is", "EUR")) == [103]
+    assert search(sandbox, where("probability", "is greater than", 40)) == [103, 104]
+    assert search(sandbox, where("probability", "is less than", 70)) == [101, 102, 105]
+    assert search(sandbox, where("updatedOn", "is after", "2026-02-10")) == [103]
+    assert search(sandbox, where("updatedOn", "is within last", 20)) == [102, 103]
+    assert search(sandbox, where("addedOn", "is older than", 60)) == []
+    assert search(sandbox, where("closedOn", "is", "2026-02-20")) == [103]
+    assert search(sandbox, where("expectedCloseOn", "is before", "2026-01-01")) == [106]
+    assert search(sandbox, where("expectedCloseOn", "is within next", 29)) == []
+    assert search(sandbox, where("expectedCloseOn", "is within next", 30)) == [
+        101,
+        102,
+        103,
+        104,
+        105,
+    ]
+
+
+def test_conditions_join_by_and_groups_by_or(sandbox: Sandbox) -> None:
+    bid = where("milestone", "is", "Bid")
+    assert search(sandbox, bid, where("owner", "is", 2)) == [102]
+    either = {"conditions": [where("owner", "is", 2), where("id", "is", 104)]}
+    assert search(sandbox, bid, either) == [102, 104]
+
+
+def test_results_are_ordered_and_paged(sandbox: Sandbox) -> None:
+    by_name = [{"field": "name", "direction": "ascending"}]
+    assert search(sandbox, orderBy=by_name) == [105, 106, 104, 103, 102, 101]
+    by_chance = [{"field": "probability", "direction": "descending"}, {"field": "id"}]
+    assert search(sandbox, orderBy=by_chance) == [103, 104, 101, 102, 105, 106]
+    path = "/opportunities/filters/results?page=2&perPage=2"
+    body = {"filter": {"conditions": [where("milestone", "is", "Bid")]}}
+    answer = call(sandbox, "POST", path, body)
+    assert ids(answer.json()) == [104, 105]
+    assert "page=3" in answer.links["next"]["url"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"conditions": [where("colour", "is", "red")]},
+        {"conditions": [where("name", "is greater than", 5)]},
+        {"conditions": [where("probability", "contains", "5")]},
+        {"conditions": [where("isOpen", "contains", "x")]},
+        {"conditions": [where("closedOn", "is within last", "x")]},
+        {"conditions": [5]},
+        {"conditions": 5},
+        {"orderBy": [5]},
+        {"orderBy": [{"field": "name", "direction": "sideways"}]},
+    ],
+)
+def test_a_filter_that_makes_no_sense_is_refused(sandbox: Sandbox, query: Any) -> None:
+    answer = call(sandbox, "POST", "/opportunities/filters/results", {"filter": query})
+    assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "sandbox-token", "Bearer \u00e9"])
+def test_a_wrong_token_is_refused(sandbox: Sandbox, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header.encode()}
+    answer = requests.get(sandbox.url + "/api/v2/opportunities", headers=headers, timeout=5)
+    assert answer.status_code == 401
+    assert answer.json()["message"]
+
+
+def test_the_request_limit_counts_down_refuses_and_resets() -> None:
+    with Sandbox(account(), rate_limit=2, rate_window=1.0) as limited:
+        first, second, third = (call(limited, "GET", "/users") for _ in range(3))
+        assert [
+            first.headers["X-RateLimit-Remaining"],
+            second.headers["X-RateLimit-Remaining"],
+        ] == [
+            "1",
+            "0",
+        ]
+        assert third.status_code == 429
+        assert third.json() == {"error": "rate limit reached"}
+        time.sleep(max(0.0, int(third.headers["X-RateLimit-Reset"]) - time.time()))
+        assert call(limited, "GET", "/users").status_code == 200
+
+
+def test_both_versions_share_the_account(sandbox: Sandbox) -> None:
+    body = b"<opportunity><name>Renamed</name></opportunity>"
+    requests.put(
+        sandbox.url + "/api/opportunity/101", data=body, auth=(sandbox.token, "x"), timeout=5
+    )
+    assert read(sandbox, "/opportunities/101")["opportunity"]["name"] == "Renamed"
+
+
+def test_a_change_made_in_the_test_is_served_at_once(sandbox: Sandbox) -> None:
+    assert read(sandbox, "/opportunities/101")["opportunity"]["probability"] == 40
+    sandbox.account.update(101, {"probability": 45})
+    assert read(sandbox, "/opportunities/101")["opportunity"]["probability"] == 45
+
+
+def test_a_connection_is_kept_and_its_requests_are_logged(sandbox: Sandbox) -> None:
+    with requests.Session() as session:
+        session.headers["Authorization"] = "Bearer " + sandbox.token
+        ports = set()
+        for body in (b"", b"{}", b""):
+            answer = session.get(
+                sandbox.url + "/api/v2/opportunities?perPage=2", data=body, stream=True, timeout=5
+            )
+            ports.add(answer.raw.connection.sock.getsockname()[1])
+            assert answer.json()["opportunities"]
+    assert len(ports) == 1
+    assert [(seen.number, seen.method, seen.path, seen.status) for seen in sandbox.requests] == [
+        (number, "GET", "/api/v2/opportunities", 200) for number in (1, 2, 3)
+    ]
+    assert sandbox.requests[0].query == {"perPage": "2"}
+
+
+def test_a_head_request_leaves_the_connection_usable(sandbox: Sandbox) -> None:
+    with requests.Session() as session:
+        session.headers["Authorization"] = "Bearer " + sandbox.token
+        assert session.head(sandbox.url + "/api/v2/users", timeout=5).content == b""
+        assert session.get(sandbox.url + "/api/v2/users", timeout=5).json()["users"]
+
+
+def test_eight_requests_are_served_at_once() -> None:
+    # None of them passes the gate before all eight are being answered.
+    gate = threading.Barrier(8, timeout=10)
+    hooks = [Hook(lambda _: gate.wait(), times=None)]
+    with Sandbox(account(), latency=0.01, faults=hooks) as slow, ThreadPoolExecutor(8) as workers:
+        answers = list(workers.map(lambda _: call(slow, "GET", "/users"), range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
+
+
+def test_latency_holds_every_answer_back() -> None:
+    with Sandbox(account(), latency=0.1) as slow:
+        assert min(call(slow, "GET", "/users").elapsed.total_seconds() for _ in range(3)) >= 0.1
+
+
+def test_threads_can_write_at_once(sandbox: Sandbox) -> None:
+    new = {"opportunity": {"name": "New", "party": {"id": 10}, "milestone": {"id": 1}}}
+    with ThreadPoolExecutor(8) as workers:
+        answers = list(
+            workers.map(lambda _: call(sandbox, "POST", "/opportunities", new), range(24))
+        )
+    made = sorted(answer.json()["opportunity"]["id"] for answer in answers)
+    assert made == list(range(107, 131))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    per_page=st.integers(1, 8), page_limit=st.integers(1, 8), order=st.sampled_from(["-id", "name"])
+)
+def test_no_page_size_loses_or_repeats_a_record(per_page: int, page_limit: int, order: Any) -> None:
+    with Sandbox(account(), page_limit=page_limit, order=order) as sandbox:
+        seen: list[int] = []
+        number = 1
+        while found := ids(read(sandbox, f"/opportunities?perPage={per_page}&page={number}")):
+            seen += found
+            number += 1
+    assert sorted(seen) == [101, 102, 103, 104, 105, 106]
+
+
+def test_stopping_frees_the_port_with_a_client_still_connected() -> None:
+    with requests.Session() as session:
+        session.headers["Authorization"] = "Bearer sandbox-token"
+        with Sandbox(account()) as sandbox:
+            session.get(sandbox.url + "/api/v2/users", timeout=5)
+            port = int(sandbox.url.rpartition(":")[2])
+        with Sandbox(account(), port=port) as again:
+            assert session.get(again.url + "/api/v2/users", timeout=5).status_code == 200
+
+
+def test_a_port_in_use_is_an_error_that_says_so(sandbox: Sandbox) -> None:
+    port = int(sandbox.url.rpartition(":")[2])
+    with pytest.raises(TransportError, match=f"127.0.0.1:{port}"):
+        Sandbox(account(), port=port).start()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"host": "192.0.2.1"}, {"host": "x"}, {"page_limit": 0}, {"token": ""}, {"order": "up"}],
+)
+def test_a_sandbox_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        Sandbox(account(), **wrong)
+
+
+def test_the_sample_account_is_served_unless_told_otherwise() -> None:
+    stored = json.loads(account_path().read_text(encoding="utf-8"))["opportunities"]
+    served: list[Any] = []
+    with Sandbox() as sample:
+        number = 1
+        path = "/opportunities?perPage=100&embed=tags,fields&page="
+        while found := read(sample, f"{path}{number}")["opportunities"]:
+            served += found
+            number += 1
+        page = call_v1(sample, "/opportunity?limit=100")
+    stored.sort(key=lambda record: record["id"])
+    # What is embedded is always there, empty where a record has none.
+    assert served == [{"tags": [], "fields": []} | record for record in stored]
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"opportunities": [deal(1, "A"), deal(1, "B")]},
+        {"opportunities": [{"name": "A"}]},
+        {"opportunities": [{"id": "1"}]},
+        {"users": {}, "parties": 5},
+    ],
+)
+def test_an_account_of_the_wrong_shape_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(DataError):
+        Account(wrong)
