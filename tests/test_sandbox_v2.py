@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from sandbox_account import SARAH, account, deal
 
 from capsule_analytics._errors import ArgumentError, DataError, TransportError
 from capsule_analytics.sample import account_path
-from capsule_analytics.sandbox import Account, Hook, Sandbox
+from capsule_analytics.sandbox import Account, Fault, Hook, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,15 @@ def read(sandbox: Sandbox, path: str) -> Any:
     answer = call(sandbox, "GET", path)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def say(sandbox: Sandbox, request: bytes) -> bytes:
+    """Send bytes, and read what comes back until the server closes the connection."""
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(request)
+        with connection.makefile("rb") as answer:
+            return answer.read()
 
 
 def ids(body: Any) -> list[int]:
@@ -269,6 +279,20 @@ def test_an_update_changes_only_what_is_sent(sandbox: Sandbox) -> None:
     assert answer.json()["opportunity"] == before | changed
 
 
+def test_null_clears_what_need_not_be_there(sandbox: Sandbox) -> None:
+    nothing = dict.fromkeys(("value", "owner", "expectedCloseOn", "durationBasis"))
+    answer = call(sandbox, "PUT", "/opportunities/102", {"opportunity": nothing})
+    record = answer.json()["opportunity"]
+    assert (record["value"], record["owner"], record["expectedCloseOn"]) == (None, None, None)
+    assert (record["durationBasis"], record["duration"]) == ("FIXED", None)
+
+
+def test_a_value_without_a_currency_takes_the_accounts(sandbox: Sandbox) -> None:
+    call(sandbox, "PUT", "/opportunities/102", {"opportunity": {"value": None}})
+    answer = call(sandbox, "PUT", "/opportunities/102", {"opportunity": {"value": {"amount": 5}}})
+    assert answer.json()["opportunity"]["value"] == {"amount": 5, "currency": "GBP"}
+
+
 def test_an_odd_record_can_still_be_changed_elsewhere(sandbox: Sandbox) -> None:
     answer = call(sandbox, "PUT", "/opportunities/106", {"opportunity": {"name": "Better"}})
     assert answer.status_code == 200
@@ -454,6 +478,29 @@ def test_a_head_request_leaves_the_connection_usable(sandbox: Sandbox) -> None:
         session.headers["Authorization"] = "Bearer " + sandbox.token
         assert session.head(sandbox.url + "/api/v2/users", timeout=5).content == b""
         assert session.get(sandbox.url + "/api/v2/users", timeout=5).json()["users"]
+
+
+def test_an_old_client_gets_a_stream_that_ends_with_the_connection() -> None:
+    with Sandbox(account(), faults=[Fault("huge", size=100_000)]) as sandbox:
+        answer = say(sandbox, b"GET /api/v2/opportunities HTTP/1.0\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Transfer-Encoding" not in head
+    assert len(body) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [
+        (b"Transfer-Encoding: chunked", b" 411 "),
+        (b"Content-Length: many", b" 411 "),
+        (b"Content-Length: 99999999999", b" 413 "),
+    ],
+)
+def test_a_body_that_cannot_be_read_ends_the_connection(
+    sandbox: Sandbox, header: bytes, status: bytes
+) -> None:
+    request = b"POST /api/v2/opportunities HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n"
+    assert status in say(sandbox, request)[:20]
 
 
 def test_eight_requests_are_served_at_once() -> None:

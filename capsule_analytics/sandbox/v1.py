@@ -91,7 +91,8 @@ def render(record: Record) -> bytes:
     _add(root, "actualCloseDate", _midnight(record.get("closedOn")))
     _add(root, "createdOn", record.get("createdAt"))
     _add(root, "updatedOn", record.get("updatedAt"))
-    return etree.tostring(root, encoding="UTF-8", xml_declaration=False)
+    body: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=False)
+    return body
 
 
 class V1:
