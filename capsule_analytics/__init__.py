@@ -1,0 +1,77 @@
+"""Sales-pipeline forecasting on Capsule CRM.
+
+``load_pipeline`` reads an account, ``forecast.by_month`` turns it into the probability-weighted
+pipeline by close month and currency, ``plot.forecast`` draws it. ``load_sample`` gives a complete
+account to try everything on, without a network or a token.
+
+Examples
+--------
+>>> import capsule_analytics as ca
+>>> pipeline = ca.load_sample()
+>>> table = ca.forecast.by_month(pipeline)
+>>> list(table.columns[:2])
+['month', 'currency']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import calibration as calibration
+    from . import forecast as forecast
+    from . import fx as fx
+    from . import history as history
+    from . import plot as plot
+    from . import report as report
+    from . import risk as risk
+    from . import schema as schema
+    from . import targets as targets
+    from ._errors import CapsuleError as CapsuleError
+    from .client import CapsuleClient as CapsuleClient
+    from .loader import load_pipeline as load_pipeline
+    from .loader import opportunities_from_pages as opportunities_from_pages
+    from .sample import load_sample as load_sample
+    from .schema import Pipeline as Pipeline
+
+_MODULES = (
+    "calibration",
+    "forecast",
+    "fx",
+    "history",
+    "plot",
+    "report",
+    "risk",
+    "schema",
+    "targets",
+)
+_NAMES = {
+    "CapsuleClient": "client",
+    "CapsuleError": "_errors",
+    "Pipeline": "schema",
+    "load_pipeline": "loader",
+    "load_sample": "sample",
+    "opportunities_from_pages": "loader",
+}
+
+__all__ = sorted([*_MODULES, *_NAMES, "__version__"])
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - modules and names of every kind
+    """Import a public module or name when it is first used, so that importing stays fast."""
+    if name in _MODULES:
+        value: Any = importlib.import_module(f".{name}", __name__)
+    elif name in _NAMES:
+        value = getattr(importlib.import_module(f".{_NAMES[name]}", __name__), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

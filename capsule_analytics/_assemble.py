@@ -1,0 +1,360 @@
+"""Wire records in, page by page, one typed frame out.
+
+Pages are typed in chunks and forgotten, so that memory follows the size of the frame and not
+that of the records as Python objects; columns are joined once, at the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from . import _convert as convert
+from . import quality
+from ._errors import DataError
+from .schema import COLUMNS, TEXT, Pipeline, status_of, total_contract_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+    from ._wire import RawColumns
+
+_CHUNK = 10_000  # records typed at once: enough to make numpy's overhead a page negligible
+
+
+class Assembler:
+    """Collects pages of raw records and types them as they come.
+
+    Parameters
+    ----------
+    typed
+        Whether the wire has numbers of its own (JSON) or knows only text (XML).
+    """
+
+    def __init__(self, *, typed: bool) -> None:
+        self._typed = typed
+        self._raw: list[RawColumns] = []
+        self._waiting = 0
+        self._rows = 0
+        self._parts: dict[str, list[Any]] = {column.name: [] for column in COLUMNS}
+        self._labels: dict[str, dict[str, int]] = {
+            column.name: {} for column in COLUMNS if column.kind == "category"
+        }
+        self._problems: list[convert.Problem] = []
+
+    def add(self, page: RawColumns) -> None:
+        """Take one page of raw records."""
+        self._raw.append(page)
+        self._waiting += len(page["id"])
+        if self._waiting >= _CHUNK:
+            self._type()
+
+    def _type(self) -> None:
+        """Turn the waiting raw records into typed arrays."""
+        pages, self._raw = self._raw, []
+        count, self._waiting = self._waiting, 0
+        problems: list[convert.Problem] = []
+        for column in COLUMNS:
+            name = column.name
+            if column.optional and not any(name in page for page in pages):
+                self._parts[name].append(np.full(count, None, dtype=object))
+                continue
+            raw = [value for page in pages for value in page.get(name) or [None] * len(page["id"])]
+            self._parts[name].append(self._convert(name, column.kind, raw, problems))
+        self._problems += [p._replace(row=p.row + self._rows) for p in problems]
+        self._rows += count
+
+    def _convert(
+        self, name: str, kind: str, raw: list[Any], problems: list[convert.Problem]
+    ) -> Any:  # noqa: ANN401 - numpy and pandas arrays
+        if kind == "integer":
+            return convert.integers(name, raw, problems, typed=self._typed)
+        if kind in {"number", "percent"}:
+            return convert.numbers(name, raw, problems, typed=self._typed)
+        if kind == "object":
+            objects = np.empty(len(raw), dtype=object)
+            objects[:] = raw
+            return objects
+        if kind == "category":
+            labels = self._labels[name]
+            codes, distinct = pd.factorize(convert.texts(name, raw, problems))
+            known = [labels.setdefault(label, len(labels)) for label in distinct]
+            return np.array([*known, -1], dtype=np.int32)[codes]
+        read = {"text": convert.texts, "date": convert.dates, "timestamp": convert.timestamps}
+        return read[kind](name, raw, problems)
+
+    def finish(
+        self, milestones: pd.DataFrame, *, gone: frozenset[int] = frozenset()
+    ) -> tuple[pd.DataFrame, list[quality.Finding]]:
+        """Join everything into the frame; the assembler is empty afterwards.
+
+        Parameters
+        ----------
+        milestones
+            The configuration, as `milestone_frame` makes it.
+        gone
+            Ids to leave out: deleted after they were read.
+
+        Returns
+        -------
+        The frame of `schema.COLUMNS` with ``tcv`` and ``status``, and what was found while
+        reading: unreadable values, records without an id, ids that came more than once.
+        """
+        self._type()
+        ids, findings = self._identities()
+        updated = np.concatenate(self._parts["updated_at"])
+        # Newest last within an id; NaT sorts last in numpy, so it is made the oldest.
+        age = np.where(np.isnat(updated), np.datetime64("0001-01-01", "us"), updated)
+        order = np.lexsort((np.arange(len(ids)), age, ids))
+        ordered = ids[order]
+        last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ids))).astype(bool)
+        if gone:
+            last &= ~np.isin(ordered, list(gone))
+        keep = order[last]
+        counts = np.diff(np.flatnonzero(np.append([True] * bool(len(ids)), last)))
+        ids = ids[keep]
+        findings += [
+            quality.Finding(int(ids[i]), "duplicate_id", f"{counts[i]} records; newest kept")
+            for i in np.flatnonzero(counts > 1)
+        ]
+        where = pd.Series(ids, index=keep)
+        findings += [
+            quality.Finding(int(where[problem.row]), problem.check, problem.detail)
+            for problem in self._problems
+            if problem.row in where.index
+        ]
+        index = pd.Index(ids, name="id", dtype="int64")
+        return _derive(self._columns(keep, index), milestones, findings), findings
+
+    def _identities(self) -> tuple[NDArray[np.int64], list[quality.Finding]]:
+        """Return the ids; records without one get -1, -2, … so that none is lost."""
+        ids = pd.array(_joined(self._parts["id"]), dtype="Int64")
+        missing = np.flatnonzero(ids.isna())
+        values = ids.to_numpy(dtype=np.int64, na_value=0)
+        values[missing] = -1 - np.arange(len(missing))
+        return values, [
+            quality.Finding(int(values[row]), "missing_id", "kept under a negative number")
+            for row in missing
+        ]
+
+    def _columns(self, keep: NDArray[np.intp], index: pd.Index) -> pd.DataFrame:
+        data: dict[str, Any] = {}
+        for column in COLUMNS[1:]:
+            part = _joined(self._parts.pop(column.name))[keep]
+            match column.kind:
+                case "text":
+                    part = pd.array(part, dtype=TEXT)
+                case "percent":
+                    part = part / 100
+                case "date" | "timestamp":
+                    part = pd.DatetimeIndex(part).tz_localize("UTC")
+                case "category":
+                    part = self._category(column.name, part)
+                case "object" if not any(value is not None for value in part):
+                    continue
+            data[column.name] = part
+        return pd.DataFrame(data, index=index, copy=False)
+
+    def _category(self, name: str, codes: NDArray[np.int32]) -> pd.Categorical:
+        """Sort the labels, which came in the order in which pages happened to arrive."""
+        labels = sorted(self._labels[name])
+        rank = {label: number for number, label in enumerate(labels)}
+        renamed = np.array([*(rank[label] for label in self._labels[name]), -1], dtype=np.int32)
+        return pd.Categorical.from_codes(renamed[codes], categories=pd.Index(labels, dtype=object))
+
+
+def _joined(parts: list[Any]) -> Any:  # noqa: ANN401 - numpy and pandas arrays
+    if isinstance(parts[0], pd.api.extensions.ExtensionArray):
+        return type(parts[0])._concat_same_type(parts)  # noqa: SLF001 - pandas' documented hook
+    return np.concatenate(parts)
+
+
+def milestone_frame(records: Sequence[Mapping[str, Any]], *, typed: bool) -> pd.DataFrame:
+    """Type the milestone configuration.
+
+    Parameters
+    ----------
+    records
+        Raw milestones: ``id``, ``name``, ``description``, ``probability`` in percent,
+        ``complete`` as a boolean or its name in XML, ``pipeline``.
+    typed
+        Whether the wire has numbers of its own.
+
+    Returns
+    -------
+    Columns ``name``, ``description``, ``probability`` (0 to 1), ``complete``, ``pipeline``;
+    index ``id`` if every milestone has one, else positions.
+
+    Raises
+    ------
+    DataError
+        If a probability is no number from 0 to 100, or a milestone that closes deals has none,
+        so that won and lost cannot be told apart: no forecast can stand on it.
+    """
+    problems: list[convert.Problem] = []
+    raw = {
+        name: [record.get(name) for record in records]
+        for name in ("id", "name", "description", "probability", "pipeline")
+    }
+    percent = convert.numbers("probability", raw["probability"], problems, typed=typed)
+    ids = convert.integers("id", raw["id"], problems, typed=typed)
+    wrong = [problem.detail for problem in problems if problem.check != "text_number"]
+    complete = np.array([str(record.get("complete")).lower() == "true" for record in records], bool)
+    wrong += [f"probability is {value:g}" for value in percent if value < 0 or value > 100]  # noqa: PLR2004
+    wrong += ["a milestone that closes deals has no probability"] * int(
+        (complete & np.isnan(percent)).any()
+    )
+    if wrong:
+        raise DataError(f"the milestone configuration cannot be used: {wrong[0]}")
+    has_ids = len(records) > 0 and not ids.isna().any()
+    return pd.DataFrame(
+        {
+            "name": pd.array(convert.texts("name", raw["name"], problems), dtype=TEXT),
+            "description": pd.array(
+                convert.texts("description", raw["description"], problems), dtype=TEXT
+            ),
+            "probability": percent / 100,
+            "complete": complete,
+            "pipeline": pd.array(convert.texts("pipeline", raw["pipeline"], problems), dtype=TEXT),
+        },
+        index=pd.Index(ids.to_numpy(dtype=np.int64), name="id") if has_ids else None,
+    )
+
+
+def _derive(
+    frame: pd.DataFrame, milestones: pd.DataFrame, findings: list[quality.Finding]
+) -> pd.DataFrame:
+    """Join the milestones and add probability, status and TCV."""
+    at = _milestone_positions(frame, milestones)
+    known = at >= 0
+
+    def of_milestone(column: str, missing: object) -> NDArray[Any]:
+        values = np.append(milestones[column].to_numpy(dtype=object), [missing])
+        result: NDArray[Any] = values[at]
+        return result
+
+    for column in ("name", "pipeline"):
+        target = "milestone" if column == "name" else column
+        own = frame[target].astype(object).to_numpy()
+        frame[target] = pd.Categorical(
+            pd.Series(np.where(known, of_milestone(column, None), own), dtype=object)
+        )
+    if milestones.index.name == "id":
+        ids = np.append(milestones.index.to_numpy(dtype=np.int64), [0])
+        frame["milestone_id"] = frame["milestone_id"].where(
+            ~known, pd.Series(pd.array(ids[at], dtype="Int64"), index=frame.index)
+        )
+    chance = of_milestone("probability", np.nan).astype(np.float64)
+    status = status_of(of_milestone("complete", missing=False).astype(bool), chance)
+    own = frame["probability"].to_numpy(copy=True)
+    outside = (own < 0) | (own > 1)
+    findings += [
+        quality.Finding(int(key), "probability_out_of_range", f"{100 * value:g} %")
+        for key, value in zip(frame.index[outside], own[outside], strict=True)
+    ]
+    own[outside] = np.nan
+    frame["own_probability"] = own
+    frame["milestone_known"] = known
+    closed = np.select([status == "won", status == "lost"], [1.0, 0.0], np.nan)
+    frame["probability"] = np.where(np.isnan(closed), np.where(np.isnan(own), chance, own), closed)
+    frame["tcv"] = total_contract_value(
+        frame["value"].to_numpy(), frame["duration_basis"], frame["duration"]
+    )
+    frame["status"] = status.array
+    return frame
+
+
+def _milestone_positions(frame: pd.DataFrame, milestones: pd.DataFrame) -> NDArray[np.intp]:
+    """Find each deal's row in the configuration, -1 where there is none.
+
+    The id decides, because names repeat across pipelines; the name is the fallback where the
+    wire has no id, and counts only if all milestones of that name mean the same.
+    """
+    at = np.full(len(frame), -1, dtype=np.intp)
+    if milestones.index.name == "id" and milestones.index.is_unique:
+        ids = frame["milestone_id"].to_numpy(dtype=np.int64, na_value=-1)
+        at = milestones.index.get_indexer(ids).astype(np.intp)
+    meanings = milestones.groupby("name")[["probability", "complete"]].nunique().max(axis=1)
+    first = {
+        name: int(np.flatnonzero(milestones["name"] == name)[0])
+        for name in meanings.index[meanings == 1]
+    }
+    names = frame["milestone"].cat
+    by_name = np.array([*(first.get(name, -1) for name in names.categories), -1], dtype=np.intp)
+    return np.where(at >= 0, at, by_name[names.codes.to_numpy()])
+
+
+def assemble(
+    pages: Iterable[RawColumns],
+    *,
+    typed: bool,
+    milestones: pd.DataFrame,
+    **about: Any,  # noqa: ANN401
+) -> Pipeline:
+    """Turn all pages of an account into its `Pipeline`, with every check made.
+
+    Parameters
+    ----------
+    pages
+        Raw pages, in any order.
+    typed
+        Whether the wire has numbers of its own.
+    milestones
+        The configuration, as `milestone_frame` makes it.
+    **about
+        As for `finish_pipeline`.
+    """
+    assembler = Assembler(typed=typed)
+    for page in pages:
+        assembler.add(page)
+    return finish_pipeline(assembler, milestones, **about)
+
+
+def finish_pipeline(
+    assembler: Assembler,
+    milestones: pd.DataFrame,
+    *,
+    currencies: Sequence[str],
+    loaded_at: pd.Timestamp,
+    as_of: date,
+    account: str,
+    repeats: bool = False,
+    gone: frozenset[int] = frozenset(),
+) -> Pipeline:
+    """Join what an assembler has collected, and check it.
+
+    Parameters
+    ----------
+    assembler
+        Has taken every page.
+    milestones
+        The configuration, as `milestone_frame` makes it.
+    currencies
+        Currencies of the account, ISO 4217; empty where they are not known.
+    loaded_at
+        When the load began, UTC.
+    as_of
+        The day from which deals are overdue.
+    account
+        Name of the account.
+    repeats
+        Whether pages were read more than once, so that an id that came twice is no finding.
+    gone
+        Ids to leave out: deleted after they were read.
+    """
+    frame, findings = assembler.finish(milestones, gone=gone)
+    if repeats:
+        findings = [finding for finding in findings if finding.check != "duplicate_id"]
+    return Pipeline(
+        opportunities=frame.drop(columns=["own_probability", "milestone_known"]),
+        milestones=milestones,
+        issues=quality.check(frame, findings, currencies, as_of),
+        loaded_at=loaded_at,
+        as_of=as_of,
+        account=account,
+    )

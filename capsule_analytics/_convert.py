@@ -1,0 +1,204 @@
+"""Raw values of one column, as the wire sent them, to a typed array.
+
+Each converter takes a list in which None means absent, reads the regular case at C speed, and
+falls back to one value at a time only where something is odd. What cannot be read becomes
+missing and is reported with its position and its text, so that nothing is lost unseen.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+Raw = list[Any]
+
+_EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
+_NONE = type(None)
+_INTEGER_LIMIT = 2**63
+_SHOWN = 80
+
+
+class Problem(NamedTuple):
+    """A raw value that could not be read as what its column holds."""
+
+    row: int
+    check: str
+    detail: str
+
+
+def numbers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> NDArray[np.float64]:
+    """Read amounts.
+
+    Parameters
+    ----------
+    name
+        The column, for the problems.
+    raw
+        Values as they came, None where absent.
+    problems
+        Receives what could not be read.
+    typed
+        Whether the wire has numbers (JSON). There, a number written as text is read and
+        reported; in XML everything is text.
+
+    Returns
+    -------
+    Shape (n,), NaN where absent or unreadable.
+    """
+    expected = {int, float, _NONE} if typed else {str, _NONE}
+    if set(map(type, raw)) <= expected:
+        try:
+            read = np.array([math.nan if v is None else float(v) for v in raw], dtype=np.float64)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            # float() also reads "nan" and "inf", which are no amounts.
+            if np.isfinite(read).sum() == len(raw) - raw.count(None):
+                return read
+    values = [_number(name, row, value, problems, typed=typed) for row, value in enumerate(raw)]
+    return np.array(values, dtype=np.float64)
+
+
+def _number(name: str, row: int, value: object, problems: list[Problem], *, typed: bool) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            if typed and isinstance(value, str):
+                problems.append(Problem(row, "text_number", f"{name} is text: {_show(value)}"))
+            return number
+    problems.append(Problem(row, "not_a_number", f"{name} is {_show(value)}"))
+    return math.nan
+
+
+def integers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> pd.array:
+    """Read whole numbers, exact to 64 bits. Parameters as for `numbers`.
+
+    Returns
+    -------
+    Nullable integers, shape (n,); missing where absent, unreadable or not whole.
+    """
+    mask = np.array([v is None for v in raw], dtype=bool)
+    if set(map(type, raw)) <= ({int, _NONE} if typed else {str, _NONE}):
+        try:
+            values = np.array([0 if v is None else int(v) for v in raw], dtype=np.int64)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            return pd.arrays.IntegerArray(values, mask)
+    values = np.zeros(len(raw), dtype=np.int64)
+    for row, value in enumerate(raw):
+        number = _number(name, row, value, problems, typed=typed)
+        if math.isnan(number):
+            mask[row] = True
+        elif number != int(number) or abs(number) >= _INTEGER_LIMIT:
+            problems.append(Problem(row, "not_a_number", f"{name} is {_show(value)}, not whole"))
+            mask[row] = True
+        else:
+            values[row] = _exact_integer(value)
+    return pd.arrays.IntegerArray(values, mask)
+
+
+def _exact_integer(value: str | float) -> int:
+    """Avoid the detour over float, which is not exact beyond 2**53."""
+    try:
+        return int(value)
+    except ValueError:
+        return int(float(value))
+
+
+def texts(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.object_]:
+    """Read text, keeping every character; other things are shown as text and reported.
+
+    Empty text is absent: XML cannot tell the two apart, and the APIs must agree.
+    """
+    read = np.empty(len(raw), dtype=object)
+    read[:] = [value or None for value in raw] if "" in raw else raw
+    if not set(map(type, raw)) <= {str, _NONE}:
+        for row, value in enumerate(raw):
+            if value is not None and not isinstance(value, str):
+                problems.append(Problem(row, "not_text", f"{name} is {_show(value)}"))
+                read[row] = str(value)
+    return read
+
+
+def dates(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.datetime64]:
+    """Read calendar days: the first ten characters, never shifted by a time zone.
+
+    Returns
+    -------
+    Midnights in microseconds, shape (n,), NaT where absent or no day of 1900 to 2199.
+    """
+    return _by_distinct_value(name, raw, problems, _day)
+
+
+def timestamps(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.datetime64]:
+    """Read points in time as UTC; a time without an offset is UTC.
+
+    Returns
+    -------
+    Microseconds, shape (n,), NaT where absent or outside 1900 to 2199.
+    """
+    if set(map(type, raw)) == {str} and set(map(len, raw)) == {len("2026-03-31T09:15:00Z")}:
+        try:
+            read = np.array([text[:-1] for text in raw], dtype="datetime64[s]")
+        except ValueError:
+            pass
+        else:
+            inside = (read >= np.datetime64(_EARLIEST)) & (read <= np.datetime64(_LATEST))
+            if inside.all() and "".join([text[-1] for text in raw]).strip("Z") == "":
+                return read.astype("datetime64[us]")
+    return _by_distinct_value(name, raw, problems, _moment)
+
+
+def _by_distinct_value(
+    name: str, raw: Raw, problems: list[Problem], read: Callable[[str], datetime | None]
+) -> NDArray[np.datetime64]:
+    """Read each distinct text once: a pipeline has few distinct days."""
+    column = texts(name, raw, problems)
+    codes, distinct = pd.factorize(column)
+    moments = [read(text) for text in distinct]
+    for code in [code for code, moment in enumerate(moments) if moment is None]:
+        detail = f"{name} is {_show(distinct[code])}"
+        problems.extend(
+            Problem(int(row), "bad_date", detail) for row in np.flatnonzero(codes == code)
+        )
+    table = np.array([*moments, None], dtype="datetime64[us]")
+    result: NDArray[np.datetime64] = table[codes]
+    return result
+
+
+def _day(text: str) -> datetime | None:
+    try:
+        day = date.fromisoformat(text.strip()[:10])
+    except ValueError:
+        return None
+    return datetime(day.year, day.month, day.day) if _EARLIEST <= day <= _LATEST else None  # noqa: DTZ001 - numpy's datetime64 is UTC without saying so
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+    return moment if _EARLIEST <= moment.date() <= _LATEST else None
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

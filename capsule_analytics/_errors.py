@@ -1,0 +1,106 @@
+"""The errors of the package, one tree so that one ``except`` catches them all.
+
+::
+
+    CapsuleError
+    ├── ArgumentError          a call refused before anything is sent or computed
+    ├── DataError              input that cannot be read: not XML, not JSON, wrong shape
+    ├── CompletenessError      the server's answers do not show that every record was read
+    ├── TransportError         no usable answer: connection, timeout, size limit, redirect
+    ├── ApiError               the server refused a request
+    │   ├── AuthenticationError    401 or 403: the token is wrong or lacks access
+    │   ├── NotFoundError          404
+    │   └── RateLimitError         429 that did not clear in time
+    ├── RateError              no exchange rate for a currency and date
+    ├── HistoryError           the snapshot store cannot be opened, read or written
+    ├── ConfigError            a configuration file that cannot be used
+    └── MissingExtraError      an optional dependency is not installed
+"""
+
+from __future__ import annotations
+
+
+class CapsuleError(Exception):
+    """Root of every error that the package raises on purpose."""
+
+
+class ArgumentError(CapsuleError, ValueError):
+    """An argument is invalid; the message names the valid options."""
+
+
+class DataError(CapsuleError, ValueError):
+    """Input could not be read as what it should be."""
+
+
+class CompletenessError(CapsuleError):
+    """A load could not be shown to be complete, so no frame is returned."""
+
+
+class TransportError(CapsuleError):
+    """No usable answer came back over the network."""
+
+
+class ApiError(CapsuleError):
+    """The server refused a request.
+
+    Attributes
+    ----------
+    status
+        The HTTP status code.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class AuthenticationError(ApiError):
+    """The token is missing, wrong, or lacks access (401, 403)."""
+
+
+class NotFoundError(ApiError):
+    """The thing asked for does not exist (404)."""
+
+
+class RateLimitError(ApiError):
+    """The hourly request limit is used up and does not clear in time (429)."""
+
+
+class RateError(CapsuleError):
+    """No exchange rate is known for a currency on a date."""
+
+
+class HistoryError(CapsuleError):
+    """The snapshot store cannot be opened, read or written."""
+
+
+class ConfigError(CapsuleError, ValueError):
+    """A configuration file cannot be used."""
+
+
+class MissingExtraError(CapsuleError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+def missing_extra(purpose: str, extra: str) -> MissingExtraError:
+    """Build the error for an optional dependency that is not installed.
+
+    Parameters
+    ----------
+    purpose
+        What needs it, as the start of a sentence: ``"The snapshot store"``.
+    extra
+        The extra that brings it, as written in ``pip install capsule-analytics[extra]``.
+
+    Returns
+    -------
+    The error, to be raised ``from`` the ImportError.
+
+    Examples
+    --------
+    >>> print(missing_extra("The sandbox", "sandbox"))
+    The sandbox needs an optional dependency: pip install "capsule-analytics[sandbox]"
+    """
+    return MissingExtraError(
+        f'{purpose} needs an optional dependency: pip install "capsule-analytics[{extra}]"'
+    )

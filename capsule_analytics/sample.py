@@ -1,0 +1,60 @@
+"""The sample account, which ships with the package: no network, no token."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import orjson
+import pandas as pd
+
+from . import _v2
+from ._assemble import assemble, milestone_frame
+from .schema import Pipeline
+
+
+def sample_folder() -> Path:
+    """Return the folder of the sample account's files.
+
+    They ship inside the installed package, and stand in ``data/sample`` of a checkout.
+    """
+    installed = Path(__file__).with_name("_sample")
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "data" / "sample"
+
+
+def account_path() -> Path:
+    """Return the path of the sample account's file, which the sandbox serves."""
+    return sample_folder() / "account.json"
+
+
+def load_sample(as_of: date | None = None) -> Pipeline:
+    """Load the sample account: a small consultancy's 30 months of deals, flaws included.
+
+    Parameters
+    ----------
+    as_of
+        The day from which to look; None means 2026-10-15, on which the account was read.
+
+    Returns
+    -------
+    About 600 opportunities in four currencies, with tags and custom fields.
+
+    Examples
+    --------
+    >>> pipeline = load_sample()
+    >>> pipeline.as_of.isoformat(), sorted(pipeline.opportunities["status"].unique())
+    ('2026-10-15', ['lost', 'open', 'won'])
+    """
+    body = account_path().read_bytes()
+    about = orjson.loads(body)["account"]
+    day = date.fromisoformat(about["asOf"])
+    milestones, _ = _v2.parse_milestones(body, {})
+    return assemble(
+        [_v2.parse_page(body, {}).columns],
+        typed=_v2.TYPED,
+        milestones=milestone_frame(milestones, typed=_v2.TYPED),
+        currencies=_v2.parse_currencies(body),
+        loaded_at=pd.Timestamp(day, tz="UTC"),
+        as_of=as_of or day,
+        account=about["name"],
+    )

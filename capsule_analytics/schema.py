@@ -1,0 +1,190 @@
+"""The frame: its columns with their types and units, and the figures derived from them.
+
+Everything that reads or writes opportunities agrees on this one table. `Pipeline` carries the
+frame together with the milestones it was joined to and the data-quality findings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+Kind = Literal["text", "integer", "number", "percent", "category", "date", "timestamp", "object"]
+
+TEXT = "string[python]"
+"""Dtype of text columns: nullable, and the same under pandas 2 and 3."""
+
+TIMESTAMP = "datetime64[us, UTC]"
+"""Dtype of dates and timestamps. Microseconds reach far past the years 1677 to 2262."""
+
+DTYPES: dict[Kind, str] = {
+    "text": TEXT,
+    "integer": "Int64",
+    "number": "float64",
+    "percent": "float64",
+    "category": "category",
+    "date": TIMESTAMP,
+    "timestamp": TIMESTAMP,
+    "object": "object",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the frame as it comes from the wire.
+
+    Attributes
+    ----------
+    name
+        The column's name in the frame.
+    kind
+        How raw values are read, and with that the dtype (`DTYPES`).
+    meaning
+        What it holds, with its unit.
+    optional
+        Present only when the wire carried it.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    optional: bool = False
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("id", "integer", "Capsule's id of the opportunity; the index of the frame"),
+    Column("name", "text", "name of the opportunity"),
+    Column("description", "text", "free text"),
+    Column("party_id", "integer", "id of the person or organisation it is for"),
+    Column("currency", "category", "ISO 4217 code of `value`"),
+    Column("value", "number", "amount in `currency` per unit of `duration_basis`"),
+    Column("duration_basis", "category", "FIXED, HOUR, DAY, WEEK, MONTH, QUARTER or YEAR"),
+    Column("duration", "integer", "how many units of `duration_basis`"),
+    Column("expected_close", "date", "day on which it is expected to close, as midnight UTC"),
+    Column("milestone", "category", "name of the milestone it stands at"),
+    Column("milestone_id", "integer", "id of that milestone"),
+    Column("pipeline", "category", "name of the milestone's pipeline (API v2)"),
+    Column("probability", "percent", "chance of winning, 0 to 1"),
+    Column("owner", "category", "user name of the owner"),
+    Column("created_at", "timestamp", "when it was entered, UTC"),
+    Column("updated_at", "timestamp", "when it was last changed, UTC"),
+    Column("closed_at", "date", "day on which it was won or lost, as midnight UTC"),
+    Column("last_open_milestone", "category", "milestone before it closed (API v2)"),
+    Column("lost_reason", "category", "why it was lost (API v2)"),
+    Column("team", "category", "team of the owner (API v2)"),
+    Column("party", "category", "name of the person or organisation (API v2)"),
+    Column("tags", "object", "tuple of tag names (API v2, on request)", optional=True),
+    Column("fields", "object", "dict of custom fields by name (API v2, on request)", optional=True),
+)
+
+RAW_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS if not column.optional)
+"""Raw columns that every page provides, in the order of the frame."""
+
+STATUSES = ("open", "won", "lost")
+DURATION_BASES = ("FIXED", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """An account's opportunities at one moment, complete and typed.
+
+    Attributes
+    ----------
+    opportunities
+        One row an opportunity, index ``id`` (unique, ascending). The columns of `COLUMNS`, then
+        ``tcv`` (total contract value in ``currency``) and ``status`` (open, won or lost).
+    milestones
+        The account's milestones: ``name``, ``description``, ``probability`` (0 to 1),
+        ``complete``, ``pipeline``; index ``id`` where the API gives one.
+    issues
+        One row a data-quality finding: ``opportunity_id``, ``check``, ``severity``, ``detail``.
+    loaded_at
+        UTC time at which the load began: what changed later may be missing.
+    as_of
+        The day from whose viewpoint deals are overdue and months are past.
+    account
+        Name of the account, for titles and the snapshot store.
+    """
+
+    opportunities: pd.DataFrame
+    milestones: pd.DataFrame
+    issues: pd.DataFrame
+    loaded_at: pd.Timestamp
+    as_of: date
+    account: str = ""
+
+    def __repr__(self) -> str:
+        """Say how many deals of each status there are, and from when."""
+        counts = self.opportunities["status"].value_counts()
+        deals = ", ".join(f"{int(counts.get(status, 0)):,} {status}" for status in STATUSES)
+        account = f" of {self.account}" if self.account else ""
+        return f"<Pipeline{account} as of {self.as_of}: {deals}; {len(self.issues):,} findings>"
+
+
+def total_contract_value(
+    value: NDArray[np.float64], basis: pd.Series, duration: pd.Series
+) -> NDArray[np.float64]:
+    """Turn value and duration into total contract value (TCV).
+
+    TCV is the value where the basis is FIXED or absent, and value times duration otherwise
+    (a retainer of 5,000 a month for 3 months is worth 15,000). A duration that is missing
+    where the basis needs one gives NaN, never a silent 1.
+
+    Parameters
+    ----------
+    value
+        Amounts per unit of the basis, shape (n,).
+    basis
+        Duration bases, shape (n,).
+    duration
+        Numbers of units, shape (n,), nullable integers.
+
+    Returns
+    -------
+    TCV in the currency of the value, shape (n,), NaN where it is unknown.
+
+    Examples
+    --------
+    >>> total_contract_value(
+    ...     np.array([5000.0, 5000.0, 800.0]),
+    ...     pd.Series(["MONTH", "FIXED", "DAY"]),
+    ...     pd.Series([3, None, None], dtype="Int64"),
+    ... )
+    array([15000.,  5000.,    nan])
+    """
+    fixed = (basis.isna() | (basis == "FIXED").fillna(value=False)).to_numpy(dtype=bool)
+    units = duration.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(fixed, value, value * units)
+
+
+def status_of(complete: NDArray[np.bool_], milestone_probability: NDArray[np.float64]) -> pd.Series:
+    """Classify deals by the milestone they stand at.
+
+    Not complete is open; complete with probability 0 is lost; complete otherwise is won.
+
+    Parameters
+    ----------
+    complete
+        Whether the milestone closes the deal; False where the milestone is unknown.
+    milestone_probability
+        The milestone's own probability, 0 to 1.
+
+    Returns
+    -------
+    Categorical series of ``open``, ``won``, ``lost``, shape (n,).
+
+    Examples
+    --------
+    >>> status_of(np.array([False, True, True]), np.array([0.5, 1.0, 0.0])).tolist()
+    ['open', 'won', 'lost']
+    """
+    codes = np.where(complete, np.where(milestone_probability == 0, 2, 1), 0)
+    return pd.Series(pd.Categorical.from_codes(codes, categories=list(STATUSES)))
