@@ -1,0 +1,141 @@
+"""What the twins `_v1` and `_v2` exchange with the rooms above them: requests, pages, records."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+RawColumns = dict[str, list[Any]]
+"""One page of opportunities: a list a raw column, all of one length, None where absent."""
+
+Record = dict[str, Any]
+"""One raw record under the names of `schema.COLUMNS`, values as they came."""
+
+Headers = "Mapping[str, str]"
+
+
+class Request(NamedTuple):
+    """One HTTP request, relative to the API's root."""
+
+    method: str
+    path: str
+    params: dict[str, str] = {}  # noqa: RUF012 - never written to
+    body: bytes | None = None
+
+    @property
+    def reads(self) -> bool:
+        """Whether it changes nothing, so that it may be sent again; a query may be a POST."""
+        return self.method == "GET" or self.path.endswith("/results")
+
+
+class Query(NamedTuple):
+    """Which opportunities to list; everything None lists them all."""
+
+    milestone: str | None = None
+    tag: str | None = None
+    owner: str | None = None
+    changed_since: datetime | None = None
+    party_id: int | None = None
+    embed: tuple[str, ...] = ()
+
+
+class Page(NamedTuple):
+    """One answer to a list request.
+
+    Attributes
+    ----------
+    columns
+        The records.
+    more
+        Whether the server says that more follow; None where it does not say, so that only an
+        empty page is the end.
+    """
+
+    columns: RawColumns
+    more: bool | None
+
+    @property
+    def size(self) -> int:
+        """Number of records."""
+        return len(self.columns["id"])
+
+
+class Deleted(NamedTuple):
+    """What the server no longer shows.
+
+    Attributes
+    ----------
+    records
+        ``id`` and ``deleted_at`` of each deleted opportunity.
+    restricted
+        The same for those the token may no longer see (API v2).
+    more
+        As for `Page`.
+    """
+
+    records: list[Record]
+    restricted: list[Record]
+    more: bool | None
+
+
+class Api(Protocol):
+    """What `_v1` and `_v2` both are: a wire format, and nothing that sends or keeps."""
+
+    TYPED: bool
+    ACCEPT: str
+    CONTENT_TYPE: str
+    FIRST: int
+    SERVER_FILTERS: frozenset[str]
+    FIELDS: frozenset[str]
+    DURATION_BASES: tuple[str, ...]
+
+    def root(self, account: str | None, base_url: str | None) -> str: ...
+    def authorization(self, token: str) -> str: ...
+    def step(self, received: int) -> int: ...
+    def position(self, start: int, limit: int) -> int: ...
+
+    def get(self, opportunity_id: int, embed: Sequence[str] = ()) -> Request: ...
+    def list_page(self, query: Query, position: int, limit: int) -> Request: ...
+    def deleted(self, since: datetime, position: int) -> Request: ...
+    def milestones(self, position: int) -> Request: ...
+    def currencies(self) -> Request: ...
+    def parties(self, opportunity_id: int) -> Request: ...
+    def create(self, party_id: int, fields: Mapping[str, Any]) -> Request: ...
+    def update(
+        self, opportunity_id: int, party_id: int | None, fields: Mapping[str, Any]
+    ) -> Request: ...
+    def delete(self, opportunity_id: int) -> Request: ...
+
+    def parse_opportunity(self, body: bytes) -> Record: ...
+    def parse_page(self, body: bytes, headers: Mapping[str, str]) -> Page: ...
+    def parse_deleted(self, body: bytes, headers: Mapping[str, str]) -> Deleted: ...
+    def parse_milestones(
+        self, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[list[Record], bool]: ...
+    def parse_currencies(self, body: bytes) -> list[str]: ...
+    def parse_parties(self, body: bytes) -> list[Record]: ...
+    def parse_created(self, body: bytes, headers: Mapping[str, str]) -> int: ...
+    def parse_error(self, body: bytes) -> str: ...
+
+
+def wire_text(value: object) -> str:
+    """Write a value as both APIs do: exact decimals without an exponent, ISO dates in UTC.
+
+    Examples
+    --------
+    >>> wire_text(Decimal("2000.10")), wire_text(2000.1), wire_text(Decimal("1E+3"))
+    ('2000.10', '2000.1', '1000')
+    """
+    if isinstance(value, float):
+        value = Decimal(repr(value))
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)
