@@ -1,0 +1,149 @@
+"""Amounts as people read them, for charts and the HTML report.
+
+Currency symbols come from Babel where it is installed (extra ``html``), ISO codes stand in their
+place otherwise. British English symbols are used because they tell the dollars apart: ``US$`` and
+``A$``, never a bare ``$``.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+NO_CURRENCY = "no currency"
+"""What a missing currency is called."""
+
+UNKNOWN = "unknown"
+"""What an amount is called that is not a number."""
+
+# ISO 4217: the currencies in use whose minor unit is not a hundredth.
+# fmt: off
+_NO_DECIMALS = frozenset({
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND",
+    "VUV", "XAF", "XOF", "XPF",
+})
+_THREE_DECIMALS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
+# fmt: on
+
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+
+
+def currency_name(currency: object) -> str:
+    """Return the ISO code, or words for a currency that is missing.
+
+    Parameters
+    ----------
+    currency
+        An ISO 4217 code, or None, NA or NaN.
+
+    Examples
+    --------
+    >>> currency_name("GBP"), currency_name(None)
+    ('GBP', 'no currency')
+    """
+    return currency if isinstance(currency, str) and currency else NO_CURRENCY
+
+
+def format_money(amount: float, currency: object, *, whole: bool = False) -> str:
+    """Write an amount in full, with the decimals of its currency.
+
+    Parameters
+    ----------
+    amount
+        The amount in `currency`; not a number is written as ``unknown``.
+    currency
+        An ISO 4217 code, known or not, or None, NA or NaN.
+    whole
+        Leave out decimals, as fits totals of many deals.
+
+    Examples
+    --------
+    >>> format_money(-1234.5, "ZZZ").replace("\N{NO-BREAK SPACE}", " ")
+    '-ZZZ 1,234.50'
+    >>> format_money(1234.5, None, whole=True)
+    '1,234 (no currency)'
+    """
+    if not math.isfinite(amount):
+        return UNKNOWN
+    decimals = 0 if whole else _decimals(currency)
+    return _with_currency(f"{abs(amount):,.{decimals}f}", amount, currency)
+
+
+def format_compact(amount: float, currency: object) -> str:
+    """Write an amount in three significant digits, in thousands, millions and so on.
+
+    Parameters
+    ----------
+    amount
+        The amount in `currency`; not a number is written as ``unknown``.
+    currency
+        An ISO 4217 code, known or not, or None, NA or NaN.
+
+    Examples
+    --------
+    >>> format_compact(1_249_000, "ZZZ").replace("\N{NO-BREAK SPACE}", " ")
+    'ZZZ 1.25M'
+    >>> format_compact(250_000, None)
+    '250K (no currency)'
+    """
+    if not math.isfinite(amount):
+        return UNKNOWN
+    return _with_currency(_compact_digits(amount), amount, currency)
+
+
+def compact_number(amount: float) -> str:
+    """Write a number as `format_compact` does, where the unit stands elsewhere.
+
+    Parameters
+    ----------
+    amount
+        The number; not a number is written as ``unknown``.
+
+    Examples
+    --------
+    >>> compact_number(-999_950), compact_number(12_500), compact_number(0)
+    ('-1M', '12.5K', '0')
+    """
+    if not math.isfinite(amount):
+        return UNKNOWN
+    digits = _compact_digits(amount)
+    return _sign(digits, amount) + digits
+
+
+def _compact_digits(amount: float) -> str:
+    # Rounded before the unit is chosen: 999,950 is 1M, not 1,000K.
+    rounded = float(f"{abs(amount):.3g}")
+    size, suffix = next((unit for unit in _UNITS if rounded >= unit[0]), (1.0, ""))
+    digits = f"{rounded / size:,.2f}".rstrip("0").rstrip(".")
+    return digits + suffix
+
+
+def _decimals(currency: object) -> int:
+    if currency in _NO_DECIMALS:
+        return 0
+    return 3 if currency in _THREE_DECIMALS else 2
+
+
+def _sign(digits: str, amount: float) -> str:
+    """Give the minus sign, but none to what rounds to zero."""
+    return "-" if amount < 0 and digits.strip("0.,") else ""
+
+
+def _with_currency(digits: str, amount: float, currency: object) -> str:
+    sign = _sign(digits, amount)
+    if not isinstance(currency, str) or not currency:
+        return f"{sign}{digits} ({NO_CURRENCY})"
+    symbol = _symbol(currency)
+    gap = "\N{NO-BREAK SPACE}" if symbol[-1].isalnum() else ""
+    return f"{sign}{symbol}{gap}{digits}"
+
+
+@cache
+def _symbol(code: str) -> str:
+    try:
+        from babel.numbers import get_currency_symbol  # noqa: PLC0415 - optional
+    except ImportError:
+        return code
+    symbol: str = get_currency_symbol(code, locale="en_GB")
+    # Babel answers with the sign for any currency where the code stands for none (XXX).
+    return code if symbol == "\N{CURRENCY SIGN}" else symbol

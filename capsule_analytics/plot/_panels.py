@@ -1,0 +1,288 @@
+"""Figures of one panel a currency: amounts in two currencies never share an axis."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from capsule_analytics._errors import ArgumentError
+from capsule_analytics._money import currency_name
+
+from ._style import INK, MUTED, NOTE_SIZE
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
+
+Panels = np.ndarray[Any, np.dtype[np.object_]]
+"""Several Axes, shape (panels,)."""
+
+AxesArgument = Axes | Sequence[Axes] | Panels
+"""What a chart takes as ``ax``: one Axes, or one a panel."""
+
+WIDTH = 9.0
+"""Width of a figure of our own, in inches."""
+
+_TITLE_HEIGHT = 0.42
+_LEGEND_LINE = 0.25
+_NOTE_LINE = 0.16
+_ONE_COLUMN = 3
+_NOTE_CHARACTERS_PER_INCH = 15.5
+
+
+@dataclass(frozen=True)
+class Board:
+    """A figure with its panels.
+
+    Attributes
+    ----------
+    fig
+        The figure.
+    axes
+        One Axes a panel.
+    own
+        Whether the figure is ours to lay out; False where the user passed Axes.
+    columns
+        Panels side by side.
+    """
+
+    fig: Figure
+    axes: list[Axes]
+    own: bool
+    columns: int
+
+    def panel_width(self, ax: Axes) -> float:
+        """Return the width of a panel in inches, near enough to choose its tick labels."""
+        width = float(self.fig.get_size_inches()[0])
+        # The layout of our own figures is computed only when they are drawn.
+        return 0.9 * width / self.columns if self.own else float(ax.get_position().width) * width
+
+    def result(self) -> tuple[Figure, Axes | Panels]:
+        """Return the figure with its Axes, an array of them where there are several panels."""
+        if len(self.axes) == 1:
+            return self.fig, self.axes[0]
+        panels = np.empty(len(self.axes), dtype=object)
+        panels[:] = self.axes
+        return self.fig, panels
+
+
+def by_currency(table: pd.DataFrame) -> list[tuple[str | None, pd.DataFrame]]:
+    """Split a table into its currencies, most rows first, the missing currency last.
+
+    Parameters
+    ----------
+    table
+        Any table with the column ``currency``.
+
+    Returns
+    -------
+    Pairs of ISO code (None where missing) and the rows of that currency.
+    """
+    column = table["currency"].astype("object")
+    known = column[column.notna()].value_counts()
+    codes = sorted((str(code) for code in known.index), key=lambda code: (-known[code], code))
+    parts: list[tuple[str | None, pd.DataFrame]] = [
+        (code, table[(column == code).to_numpy()]) for code in codes
+    ]
+    if column.isna().any():
+        parts.append((None, table[column.isna().to_numpy()]))
+    return parts
+
+
+def require(table: pd.DataFrame, columns: Sequence[str], source: str) -> None:
+    """Refuse a table that lacks a column, naming the function that gives one that has it."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ArgumentError(f"the table lacks the column {missing[0]!r}; use a table of {source}")
+
+
+def open_board(
+    panels: int,
+    ax: AxesArgument | None,
+    *,
+    heights: Sequence[float],
+    legend_lines: int = 1,
+    notes: Sequence[str] = (),
+    columns: int | None = None,
+    width: float = WIDTH,
+) -> Board:
+    """Take the user's Axes, or make a figure with room for title, legend and notes.
+
+    Parameters
+    ----------
+    panels
+        How many panels are needed.
+    ax
+        The user's Axes, or None.
+    heights
+        Height of each panel in inches.
+    legend_lines
+        Lines that the legend takes.
+    notes
+        The note under each panel, as `wrap` gives it, for the room it takes.
+    columns
+        Panels side by side; None means as many as suit the number of panels.
+    width
+        Width of the figure in inches.
+
+    Raises
+    ------
+    ArgumentError
+        If `ax` does not hold one Axes a panel.
+    """
+    if ax is not None:
+        return _given(panels, ax)
+    # Only here: pyplot finds a backend, which a user who passes Axes has done already.
+    import matplotlib.pyplot as plt  # noqa: PLC0415
+
+    columns = columns_for(panels) if columns is None else columns
+    rows = math.ceil(panels / columns)
+    room = [
+        max(
+            heights[panel] + _NOTE_LINE * (notes[panel].count("\n") + 1 if any(notes) else 0)
+            for panel in range(row * columns, min((row + 1) * columns, panels))
+        )
+        for row in range(rows)
+    ]
+    above = _TITLE_HEIGHT + _LEGEND_LINE * legend_lines + 0.08
+    height = above + sum(room)
+    layout = ConstrainedLayoutEngine(
+        rect=(0.005, 0.0, 0.985, (height - above) / height), h_pad=0.06, w_pad=0.06, hspace=0.04
+    )
+    fig = plt.figure(figsize=(width, height), layout=layout)
+    grid = fig.add_gridspec(rows, columns, height_ratios=room)
+    axes = [fig.add_subplot(grid[divmod(panel, columns)]) for panel in range(panels)]
+    return Board(fig, axes, own=True, columns=columns)
+
+
+def columns_for(panels: int) -> int:
+    """Return how many panels stand side by side."""
+    return 1 if panels <= _ONE_COLUMN else 2
+
+
+def _given(panels: int, ax: AxesArgument) -> Board:
+    axes = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
+    if len(axes) != panels or not all(isinstance(one, Axes) for one in axes):
+        needed = "one Axes" if panels == 1 else f"{panels} Axes, one a currency"
+        raise ArgumentError(f"this table needs {needed}, but ax holds {len(axes)}")
+    figure = axes[0].figure
+    root = figure.figure if isinstance(figure, SubFigure) else figure
+    return Board(root, axes, own=False, columns=1)
+
+
+def head(
+    board: Board, title: str, *, about: str = "", handles: Sequence[Artist] = (), ncols: int = 6
+) -> None:
+    """Write the title and the legend above the panels, where they cover nothing.
+
+    Parameters
+    ----------
+    board
+        The panels.
+    title
+        What the chart shows.
+    about
+        Account and as-of day, at the right.
+    handles
+        The entries of the legend.
+    ncols
+        Entries in a line of the legend.
+    """
+    legend: dict[str, Any] = {
+        "handles": list(handles),
+        "ncols": ncols,
+        "loc": "upper left",
+        "frameon": False,
+        "borderaxespad": 0.0,
+        "borderpad": 0.0,
+        "handlelength": 1.4,
+        "handleheight": 0.9,
+        "columnspacing": 1.4,
+    }
+    if not board.own:
+        first = board.axes[0]
+        if handles:
+            first.legend(**{**legend, "loc": "lower left", "bbox_to_anchor": (0.0, 1.02)})
+        lines = math.ceil(len(handles) / ncols) if handles else 0
+        panel = first.get_title(loc="left")
+        first.set_title(
+            f"{title}, {panel}" if panel else title,
+            loc="left",
+            weight="bold",
+            pad=6 + 14 * lines,
+        )
+        return
+    width, height = board.fig.get_size_inches()
+    left = 0.12 / width
+    board.fig.suptitle(
+        title, x=left, y=1 - 0.12 / height, ha="left", va="top", size=12, weight="bold"
+    )
+    board.fig.text(
+        1 - left, 1 - 0.16 / height, about, ha="right", va="top", size=NOTE_SIZE + 0.5, color=MUTED
+    )
+    if handles:
+        anchor = (left, 1 - _TITLE_HEIGHT / height)
+        board.fig.legend(**legend, bbox_to_anchor=anchor)
+
+
+def name_panel(board: Board, ax: Axes, currency: str | None, totals: str = "") -> None:
+    """Title a panel with its currency, and its totals at the right."""
+    ax.set_title(currency_name(currency), loc="left", weight="bold", color=INK)
+    if board.own:
+        ax.set_title(totals, loc="right", size=NOTE_SIZE, color=MUTED)
+
+
+def wrap(text: str, columns: int = 1) -> str:
+    """Break a note into lines that fit under a panel."""
+    return textwrap.fill(text, int(WIDTH / columns * _NOTE_CHARACTERS_PER_INCH))
+
+
+def note(ax: Axes, text: str) -> None:
+    """Write a note below a panel."""
+    if text:
+        ax.set_xlabel(text, loc="left", size=NOTE_SIZE, color=MUTED)
+
+
+def empty(
+    ax: AxesArgument | None, title: str, words: str = "no deals"
+) -> tuple[Figure, Axes | Panels]:
+    """Draw the chart of a table without rows: its title, and words in place of a picture."""
+    board = open_board(1, ax, heights=[2.6], legend_lines=0)
+    head(board, title)
+    say(board.axes[0], words)
+    return board.result()
+
+
+def say(ax: Axes, words: str) -> None:
+    """Put words in place of a picture."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_color("#d8d8d8")
+    ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color=MUTED, size=11)
+
+
+def about(table: pd.DataFrame) -> str:
+    """Name the account and the as-of day of a table, as far as its attrs tell them."""
+    account, as_of = table.attrs.get("account"), table.attrs.get("as_of")
+    day = f"as of {day_words(as_of)}" if as_of else ""
+    return ", ".join(part for part in (account, day) if part)
+
+
+def day_words(day: str) -> str:
+    """Write an ISO date as people do.
+
+    Examples
+    --------
+    >>> day_words("2026-10-05")
+    '5 Oct 2026'
+    """
+    stamp = pd.Timestamp(day)
+    return f"{stamp.day} {stamp:%b %Y}"

@@ -1,0 +1,126 @@
+"""The range of each month's total: P10, P50 and P90, with what is won already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from capsule_analytics._errors import ArgumentError
+
+from ._forecast import explain
+from ._panels import (
+    about,
+    by_currency,
+    empty,
+    head,
+    name_panel,
+    note,
+    open_board,
+    require,
+    say,
+)
+from ._style import INK, WEIGHTED, WON, money_axis, panel_money, plain_axes, styled
+from ._timeline import PERIODS, Timeline, timeline
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ._panels import AxesArgument, Panels
+
+_NEEDED = ("currency", "open_value", "weighted_value", "won_value", "p10", "p50", "p90")
+_SOURCE = "forecast.by_month(..., ranges=True)"
+_HEIGHTS = {1: 3.5, 2: 2.6, 3: 2.3}
+
+
+@styled
+def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure, Axes | Panels]:
+    """Draw the range of each month's total: from P10 to P90, with the median.
+
+    In nine cases of ten the total exceeds P10, in one of ten P90. What is won already is the
+    dark part; a month that holds only won deals has no range.
+
+    Parameters
+    ----------
+    table
+        As ``capsule_analytics.forecast.by_month(..., ranges=True)`` gives it, without groups,
+        since quantiles do not add up.
+    ax
+        Axes to draw on, one a currency; None makes a figure.
+
+    Returns
+    -------
+    The figure, and its Axes, as `forecast` returns them.
+
+    Raises
+    ------
+    ArgumentError
+        If the table lacks a column or has groups, or `ax` does not hold one Axes a currency.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> import matplotlib.pyplot as plt
+    >>> table = ca.forecast.by_month(ca.load_sample(), ranges=True)
+    >>> fig, ax = fan(table[table["currency"] == "GBP"])
+    >>> ax.get_title(loc="left")
+    'GBP'
+    >>> plt.close(fig)
+    """
+    require(
+        table,
+        ["currency", "open_value", "weighted_value", "won_value", "p10", "p50", "p90"],
+        _SOURCE,
+    )
+    period = next((name for name in PERIODS if name in table.columns), "month")
+    title = f"Range of the total by close {period}"
+    if table.empty:
+        return empty(ax, title)
+    times = timeline(table, _SOURCE)
+    if table.duplicated([period, "currency"]).any():
+        raise ArgumentError(f"the table has groups, whose ranges do not add up; use {_SOURCE}")
+    parts = by_currency(table)
+    notes = explain(table, parts, times)
+    board = open_board(
+        len(parts), ax, heights=[_HEIGHTS.get(len(parts), 2.1)] * len(parts), notes=notes
+    )
+    for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
+        plain_axes(panel)
+        name_panel(board, panel, currency, f"won {panel_money(rows['won_value'].sum(), currency)}")
+        note(panel, words)
+        if times is None or rows[times.column].isna().all():
+            say(panel, "no dated deals")
+            continue
+        _bars(panel, times, rows)
+        money_axis(panel, currency)
+        times.draw(panel, board.panel_width(panel))
+    handles: list[Patch | Line2D] = [
+        Patch(label="won", **WON),
+        Patch(label="P10 to P90", **WEIGHTED),
+        Line2D([], [], color=INK, linewidth=1.6, label="P50, the median"),
+    ]
+    if times is not None:
+        handles += times.as_of_handle()
+    head(board, title, about=about(table), handles=handles)
+    return board.result()
+
+
+def _bars(ax: Axes, times: Timeline, rows: pd.DataFrame) -> None:
+    sums = times.sums(rows, ["won_value", "p10", "p50", "p90"])
+    won = sums[sums["won_value"] != 0]
+    ax.bar(won.index.to_numpy(dtype=float), won["won_value"], 0.78, **WON)
+    spread = sums[sums["p90"] > sums["p10"]]
+    at = spread.index.to_numpy(dtype=float)
+    ax.bar(at, spread["p90"] - spread["p10"], 0.56, spread["p10"], **WEIGHTED)
+    ax.hlines(spread["p50"], at - 0.48, at + 0.48, color=INK, linewidth=1.6, clip_on=False)
+    lowest = min(sums["won_value"].min(), sums["p10"].min())
+    if lowest < 0:
+        ax.axhline(0, color="#9a9a9a", linewidth=0.8)
+    elif won.empty and spread.empty:
+        ax.set_ylim(0, 1)
+    else:
+        ax.set_ylim(bottom=0)
+    ax.margins(y=0.08)
