@@ -72,8 +72,8 @@ def test_quantiles_rise_within_what_the_deals_can_reach(deals: Deals, correlatio
     assert (np.diff(quantiles) >= 0).all()
     worst = sum(min(tcv, 0) for tcv, p in deals if p > 0)
     best = sum(max(tcv, 0) for tcv, p in deals if p > 0)
-    # Each group of eight deals and each pairing of groups may move an end by a cell.
-    slack = (len(deals) / 4 + 2) * total.law.step + 1e-9 * scale(deals)
+    # On a lattice each group of eight deals may move an end by a cell, a 1000th of its block.
+    slack = (1e-9 if len(deals) <= 12 else 1e-2) * scale(deals)
     assert worst - slack <= quantiles[0]
     assert quantiles[-1] <= best + slack
 
@@ -86,7 +86,6 @@ def test_two_partitions_add_up_to_the_whole(first: Deals, second: Deals) -> None
     assert together.mean == pytest.approx(whole.mean, abs=1e-9 * scale(first + second))
     assert together.std == pytest.approx(whole.std, rel=1e-9)
     # The mean excess over a total is what the lattice keeps: it bounds how far the laws differ.
-    cell = max(together.law.step, whole.law.step)
     for level in whole.quantile([0.1, 0.5, 0.9]):
         excess = [np.maximum(t.values - level, 0) @ t.mass for t in (together, whole)]
-        assert excess[0] == pytest.approx(excess[1], abs=4 * cell + 1e-9 * scale(first + second))
+        assert excess[0] == pytest.approx(excess[1], abs=1e-3 * scale(first + second))
