@@ -97,11 +97,9 @@ def list_page(query: Query, position: int, limit: int) -> Request:
     return Request("GET", path, params)
 
 
-def deleted(since: datetime, position: int) -> Request:
+def deleted(since: datetime, position: int) -> Request:  # noqa: ARG001 - twin
     """Ask for what was deleted since a time; one answer holds them all."""
-    return Request(
-        "GET", "/opportunity/deleted", {"since": _compact(since), "start": str(position)}
-    )
+    return Request("GET", "/opportunity/deleted", {"since": _compact(since)})
 
 
 def milestones(position: int) -> Request:  # noqa: ARG001 - twin
@@ -138,7 +136,8 @@ def delete(opportunity_id: int) -> Request:
 def parse_page(body: bytes, headers: Mapping[str, str]) -> Page:  # noqa: ARG001 - twin
     """Read a list of opportunities; v1 never says whether more follow."""
     records = [
-        {field.tag: field.text for field in record[:]} for record in _root(body, "opportunities")
+        {field.tag: field.text for field in record[:]}
+        for record in _root(body, "opportunities").iterchildren("opportunity")
     ]
     columns: RawColumns = {
         name: [record.get(element) for record in records] if element else [None] * len(records)
@@ -155,7 +154,8 @@ def parse_opportunity(body: bytes) -> Record:
 
 def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:  # noqa: ARG001 - twin
     """Read what was deleted."""
-    records = [_fields(record) for record in _root(body, "deletedOpportunities")]
+    gone = _root(body, "deletedOpportunities").iterchildren("deletedOpportunity")
+    records = [_fields(record) for record in gone]
     return Deleted(
         [{"id": r.get("id"), "deleted_at": r.get("deletedDate")} for r in records],
         restricted=[],
@@ -165,14 +165,15 @@ def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:  # noqa: 
 
 def parse_milestones(body: bytes, headers: Mapping[str, str]) -> tuple[list[Record], bool]:  # noqa: ARG001 - twin
     """Read the milestone configuration, and that no more follow."""
-    records = [_fields(record) for record in _root(body, "milestones")]
+    records = [_fields(record) for record in _root(body, "milestones").iterchildren("milestone")]
     names = ("id", "name", "description", "probability", "complete")
     return [{name: record.get(name) for name in names} for record in records], False
 
 
 def parse_currencies(body: bytes) -> list[str]:
     """Read the currencies of the account."""
-    return [code.text.strip() for code in _root(body, "currencies") if code.text]
+    codes = [(code.text or "").strip() for code in _root(body, "currencies")]
+    return [code for code in codes if code]
 
 
 def parse_parties(body: bytes) -> list[Record]:
@@ -221,8 +222,15 @@ def _root(body: bytes, expected: str) -> etree._Element:
 
 def _parser() -> etree.XMLParser:
     # One a page: a parser shared between threads would make them wait for each other.
+    # Comments go, for they would look like records and cut the text that they stand in.
     return etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, collect_ids=False
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        collect_ids=False,
+        remove_comments=True,
+        remove_pis=True,
     )
 
 
