@@ -50,6 +50,16 @@ _NESTED = {
     "lost_reason": ("lostReason", "name"),
     "team": ("team", "name"),
 }
+_PARTS = {
+    "party": "name",
+    "value": "amount",
+    "milestone": "name",
+    "owner": "username",
+    "lostReason": "name",
+    "team": "name",
+}
+"""Nested objects with the field that matters most."""
+
 _NOTHING: dict[str, Any] = {}
 
 FIELDS = frozenset(
@@ -184,7 +194,10 @@ def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:
     """Read what was deleted, and what the token may no longer see."""
     data = _load(body, "opportunities")
     gone, hidden = (
-        [{"id": r.get("id"), "deleted_at": r.get("deletedAt")} for r in _list(data, name)]
+        [
+            {"id": r.get("id"), "deleted_at": r.get("deletedAt", r.get("restrictedAt"))}
+            for r in _list(data, name)
+        ]
         for name in ("opportunities", "restrictedOpportunities")
     )
     return Deleted(gone, hidden, _more(headers, len(gone)))
@@ -197,7 +210,7 @@ def parse_milestones(body: bytes, headers: Mapping[str, str]) -> tuple[list[Reco
     return [
         {
             **{name: record.get(name) for name in names},
-            "pipeline": _part(record, "pipeline").get("name"),
+            "pipeline": _part(record, "pipeline", "name").get("name"),
         }
         for record in records
     ], bool(_more(headers, len(records)))
@@ -205,10 +218,10 @@ def parse_milestones(body: bytes, headers: Mapping[str, str]) -> tuple[list[Reco
 
 def parse_currencies(body: bytes) -> list[str]:
     """Read the currencies of the account, listed as codes or as objects with a code."""
-    found = [
-        item.get("code") if isinstance(item, dict) else item
-        for item in _load(body, "currencies").get("currencies") or []
-    ]
+    listed = _load(body, "currencies")["currencies"] or []
+    if not isinstance(listed, list):
+        raise DataError("expected 'currencies' to be a list")
+    found = [item.get("code") if isinstance(item, dict) else item for item in listed]
     return [code for code in found if isinstance(code, str)]
 
 
@@ -218,8 +231,7 @@ def parse_parties(body: bytes) -> list[Record]:
         {
             "id": party.get("id"),
             "type": party.get("type"),
-            "name": party.get("name")
-            or " ".join(filter(None, (party.get("firstName"), party.get("lastName")))),
+            "name": _party_name(party),
         }
         for party in _records(body, "parties")
     ]
@@ -297,10 +309,15 @@ def _object(body: bytes, key: str) -> dict[str, Any]:
     return value
 
 
-def _part(record: dict[str, Any], key: str) -> dict[str, Any]:
-    """Return a nested object; null, absent or of another type, it holds nothing."""
+def _part(record: dict[str, Any], key: str, field: str) -> dict[str, Any]:
+    """Return a nested object; what stands there instead of one counts as its main field.
+
+    So an owner given as text is read, and a list is reported by the column it ends up in.
+    """
     value = record.get(key)
-    return value if isinstance(value, dict) else _NOTHING
+    if isinstance(value, dict):
+        return value
+    return _NOTHING if value is None else {field: value}
 
 
 def _columns(records: list[dict[str, Any]]) -> RawColumns:
@@ -308,8 +325,7 @@ def _columns(records: list[dict[str, Any]]) -> RawColumns:
     for name, key in _PLAIN.items():
         columns[name] = [record.get(key) for record in records]
     parts = {
-        key: [_part(record, key) for record in records]
-        for key in ("party", "value", "milestone", "owner", "lostReason", "team")
+        key: [_part(record, key, field) for record in records] for key, field in _PARTS.items()
     }
     for name, (key, field) in _NESTED.items():
         columns[name] = [part.get(field) for part in parts[key]]
@@ -326,22 +342,22 @@ def _columns(records: list[dict[str, Any]]) -> RawColumns:
 
 
 def _party_name(party: dict[str, Any]) -> Any:  # noqa: ANN401 - a raw value of any type
-    if party.get("name") is not None or not party:
+    if party.get("name") or not party:
         return party.get("name")
-    return " ".join(filter(None, (party.get("firstName"), party.get("lastName"))))
+    return " ".join(str(party[key]) for key in ("firstName", "lastName") if party.get(key))
 
 
 def _tags(tags: object) -> tuple[str, ...] | None:
     if not isinstance(tags, list):
         return None
-    return tuple(str(tag.get("name")) for tag in tags if isinstance(tag, dict))
+    return tuple(str(tag["name"]) for tag in tags if isinstance(tag, dict) and tag.get("name"))
 
 
 def _custom_fields(fields: object) -> dict[str, Any] | None:
     if not isinstance(fields, list):
         return None
     return {
-        str(_part(field, "definition").get("name")): field.get("value")
+        str(_part(field, "definition", "name").get("name")): field.get("value")
         for field in fields
         if isinstance(field, dict)
     }
@@ -375,7 +391,10 @@ def _body(party_id: int | None, fields: Mapping[str, Any]) -> bytes:
                 record[_PLAIN[name]] = given
     if value:
         record["value"] = value
-    return orjson.dumps({"opportunity": record}, default=_exact)
+    try:
+        return orjson.dumps({"opportunity": record}, default=_exact)
+    except orjson.JSONEncodeError as error:
+        raise ArgumentError(f"a field cannot be written as JSON: {error}") from error
 
 
 def _exact(value: object) -> Any:  # noqa: ANN401 - JSON of any type
