@@ -6,6 +6,24 @@ currencies never share an axis. The user's matplotlib settings are left as they 
 
 from __future__ import annotations
 
+from ._calibration import reliability as reliability
+from ._calibration import slippage as slippage
+from ._changes import changes as changes
 from ._forecast import forecast as forecast
 from ._forecast import revenue as revenue
+from ._milestones import ageing as ageing
+from ._milestones import milestones as milestones
 from ._range import fan as fan
+from ._targets import targets as targets
+
+__all__ = [
+    "ageing",
+    "changes",
+    "fan",
+    "forecast",
+    "milestones",
+    "reliability",
+    "revenue",
+    "slippage",
+    "targets",
+]

@@ -83,12 +83,13 @@ def forecast(
         As `capsule_analytics.forecast.by_month` gives it: by month, quarter or year. Groups are
         added up, and then have no range, as quantiles do not add up.
     ax
-        Axes to draw on, one a currency; None makes a figure.
+        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
+        room for legend and notes; None makes a figure.
 
     Returns
     -------
     The figure, and its Axes: an array of shape (currencies,) where there are several, in the
-    order of the panels: the currency with most rows first, the missing currency last.
+    order of the panels: the currency with most deals first, the missing currency last.
 
     Raises
     ------
@@ -117,7 +118,8 @@ def revenue(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     table
         As `capsule_analytics.forecast.revenue_schedule` gives it.
     ax
-        Axes to draw on, one a currency; None makes a figure.
+        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
+        room for legend and notes; None makes a figure.
 
     Returns
     -------
@@ -168,7 +170,7 @@ def _draw(
     for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
         plain_axes(panel)
         name_panel(board, panel, currency, _totals(rows, currency, brief=side > 1))
-        note(panel, words)
+        note(board, panel, words)
         if times is None or rows[times.column].isna().all():
             say(panel, "no dated deals")
             continue

@@ -34,9 +34,12 @@ WIDTH = 9.0
 
 _TITLE_HEIGHT = 0.42
 _LEGEND_LINE = 0.25
+_LEGEND_ENTRY = 1.9
 _NOTE_LINE = 0.16
 _ONE_COLUMN = 3
-_NOTE_CHARACTERS_PER_INCH = 15.5
+_DEAL_COUNTS = ("deals", "open_deals", "won_deals")
+_NOTE_CHARACTERS_PER_INCH = 14.5
+_TICK_LABELS = 0.8
 
 
 @dataclass(frozen=True)
@@ -76,19 +79,21 @@ class Board:
 
 
 def by_currency(table: pd.DataFrame) -> list[tuple[str | None, pd.DataFrame]]:
-    """Split a table into its currencies, most rows first, the missing currency last.
+    """Split a table into its currencies, most deals first, the missing currency last.
 
     Parameters
     ----------
     table
-        Any table with the column ``currency``.
+        Any table with the column ``currency``; one that does not count deals counts its rows.
 
     Returns
     -------
     Pairs of ISO code (None where missing) and the rows of that currency.
     """
     column = table["currency"].astype("object")
-    known = column[column.notna()].value_counts()
+    counts = [name for name in _DEAL_COUNTS if name in table.columns]
+    weight = table[counts].sum(axis=1) if counts else pd.Series(1, index=table.index)
+    known = weight.groupby(column).sum()
     codes = sorted((str(code) for code in known.index), key=lambda code: (-known[code], code))
     parts: list[tuple[str | None, pd.DataFrame]] = [
         (code, table[(column == code).to_numpy()]) for code in codes
@@ -210,9 +215,11 @@ def head(
     }
     if not board.own:
         first = board.axes[0]
+        ncols = max(1, min(ncols, int(board.panel_width(first) / _LEGEND_ENTRY)))
+        legend |= {"ncols": ncols, "loc": "lower left", "bbox_to_anchor": (0.0, 1.02)}
         if handles:
-            first.legend(**{**legend, "loc": "lower left", "bbox_to_anchor": (0.0, 1.02)})
-        lines = math.ceil(len(handles) / ncols) if handles else 0
+            first.legend(**legend)
+        lines = math.ceil(len(handles) / ncols)
         panel = first.get_title(loc="left")
         first.set_title(
             f"{title}, {panel}" if panel else title,
@@ -236,20 +243,37 @@ def head(
 
 def name_panel(board: Board, ax: Axes, currency: str | None, totals: str = "") -> None:
     """Title a panel with its currency, and its totals at the right."""
-    ax.set_title(currency_name(currency), loc="left", weight="bold", color=INK)
+    ax.set_title(currency_name(currency), loc="left", weight="bold", color=INK, parse_math=False)
     if board.own:
-        ax.set_title(totals, loc="right", size=NOTE_SIZE, color=MUTED)
+        ax.set_title(totals, loc="right", size=NOTE_SIZE, color=MUTED, parse_math=False)
+
+
+def plural(deals: int) -> str:
+    """Count deals in words.
+
+    Examples
+    --------
+    >>> plural(1), plural(1200)
+    ('1 deal', '1,200 deals')
+    """
+    return f"{deals:,} deal{'' if deals == 1 else 's'}"
 
 
 def wrap(text: str, columns: int = 1) -> str:
     """Break a note into lines that fit under a panel."""
-    return textwrap.fill(text, int(WIDTH / columns * _NOTE_CHARACTERS_PER_INCH))
+    return _fill(text, WIDTH / columns - _TICK_LABELS)
 
 
-def note(ax: Axes, text: str) -> None:
-    """Write a note below a panel."""
+def _fill(text: str, inches: float) -> str:
+    return textwrap.fill(text, max(20, int(inches * _NOTE_CHARACTERS_PER_INCH)))
+
+
+def note(board: Board, ax: Axes, text: str) -> None:
+    """Write a note, as `wrap` gives it, below a panel."""
     if text:
-        ax.set_xlabel(text, loc="left", size=NOTE_SIZE, color=MUTED)
+        if not board.own:
+            text = _fill(text, board.panel_width(ax))
+        ax.set_xlabel(text, loc="left", size=NOTE_SIZE, color=MUTED, parse_math=False)
 
 
 def empty(

@@ -49,7 +49,8 @@ def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure,
         As ``capsule_analytics.forecast.by_month(..., ranges=True)`` gives it, without groups,
         since quantiles do not add up.
     ax
-        Axes to draw on, one a currency; None makes a figure.
+        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
+        room for legend and notes; None makes a figure.
 
     Returns
     -------
@@ -90,7 +91,7 @@ def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure,
     for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
         plain_axes(panel)
         name_panel(board, panel, currency, f"won {panel_money(rows['won_value'].sum(), currency)}")
-        note(panel, words)
+        note(board, panel, words)
         if times is None or rows[times.column].isna().all():
             say(panel, "no dated deals")
             continue
