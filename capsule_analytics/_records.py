@@ -28,9 +28,11 @@ def exact_amount(value: object) -> Decimal:
 
 def as_utc(moment: datetime | None) -> Any:  # noqa: ANN401 - None stays None
     """Take a naive time as UTC."""
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=UTC)
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise ArgumentError(f"a time must be a datetime, not {moment!r}")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def typed_record(raw: Record) -> Record:
@@ -64,9 +66,11 @@ def _date(value: object) -> object:
 
 
 def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
     try:
-        return as_utc(datetime.fromisoformat(value)) if isinstance(value, str) else value
-    except ValueError:
+        return as_utc(datetime.fromisoformat(value)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return value
 
 

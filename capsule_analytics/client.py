@@ -201,10 +201,11 @@ class CapsuleClient:
         moment = as_utc(since)
         for position in _positions():
             page = self.transport.call(self.api.deleted(moment, position), self.api.parse_deleted)
+            # Every page repeats all of these.
+            hidden += [record for record in page.restricted if record not in hidden]
             if all(record in gone for record in page.records):
-                return Deleted(gone, [*hidden, *page.restricted], more=False)
+                break
             gone += page.records
-            hidden += page.restricted
             if page.more is False:
                 break
         return Deleted(gone, hidden, more=False)
@@ -295,9 +296,7 @@ class CapsuleClient:
             Before anything is sent, if a field is unknown, missing or has a value that the
             account does not know.
         """
-        for required in ("name", "milestone"):
-            if not fields.get(required):
-                raise ArgumentError(f"an opportunity needs a {required}")
+        fields = {"name": None, "milestone": None, **fields}
         checked = self._checked(fields, current_basis="FIXED", current_duration=None)
         request = self.api.create(_identity(party_id), checked)
         return self.transport.call(request, self.api.parse_created)
@@ -318,7 +317,8 @@ class CapsuleClient:
         party_id
             Moves it to this person or organisation.
         **fields
-            As for `create_opportunity`, none required; None empties a field.
+            As for `create_opportunity`, none required; None empties a field, though a name and
+            a milestone must stay.
 
         Raises
         ------
@@ -345,8 +345,7 @@ class CapsuleClient:
         self, fields: Mapping[str, Any], *, current_basis: str, current_duration: int | None
     ) -> dict[str, Any]:
         """Refuse what the account would not know, naming what it does."""
-        for name in fields:
-            _one_of("field", name, sorted(self.api.FIELDS))
+        _field_names(fields, sorted(self.api.FIELDS))
         checked = dict(fields)
         if (milestone := fields.get("milestone")) is not None:
             checked["milestone"] = self._milestone(milestone)
@@ -393,9 +392,18 @@ def _identity(value: int) -> int:
     return value
 
 
+def _field_names(fields: Mapping[str, Any], valid: Sequence[str]) -> None:
+    for name in fields:
+        _one_of("field", name, valid)
+    for required in ("name", "milestone"):
+        if not fields.get(required, required):
+            raise ArgumentError(f"an opportunity needs a {required}")
+
+
 def _one_of(what: str, value: object, options: Sequence[str]) -> None:
     if value not in options:
-        raise ArgumentError(f"unknown {what} {value!r}; valid are {', '.join(options)}")
+        valid = ", ".join(str(option) for option in options)
+        raise ArgumentError(f"unknown {what} {value!r}; valid are {valid}")
 
 
 def _whole(name: str, value: object, least: int, most: int | None) -> int:
