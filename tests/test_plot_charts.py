@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -95,7 +96,7 @@ def reliability_table() -> pd.DataFrame:
 
 
 def slippage_table() -> pd.DataFrame:
-    rows = [("ann", 33, 30, 41.2), ("bob", 80, 12, -3.0), (None, 2, 0, None), ("eve", 9, 4, 14.4)]
+    rows = [("ann", 33, 30, 41.2), ("bob", 80, 12, 3.0), (None, 2, 0, None), ("eve", 9, 4, 14.4)]
     return pd.DataFrame(rows, columns=["owner", "deals", "pushed", "mean_days"])
 
 
@@ -174,6 +175,37 @@ def test_the_bridge_floats_from_opening_to_closing() -> None:
     assert words(axes[0])[3] == "-£80K\n3 deals"
 
 
+def test_a_bridge_of_a_closing_period_names_it() -> None:
+    table = bridge()
+    table.attrs["period"] = ["2026-10-01", "2026-12-31"]
+    fig, _ = plot.changes(table)
+    assert fig.get_suptitle() == "Changes of the pipeline to close 1 Oct 2026 to 31 Dec 2026"
+
+
+def test_a_bridge_without_attrs_can_be_drawn() -> None:
+    table = bridge()[:7]
+    table.attrs = {}
+    fig, _ = plot.changes(table)
+    assert fig.get_suptitle() == "Changes of the open pipeline"
+
+
+def test_milestones_of_several_pipelines_name_theirs() -> None:
+    both = account()
+    extra = both.milestones.iloc[[0]].assign(pipeline="Renewals")
+    milestones = pd.concat([both.milestones, extra])
+    _, axes = plot.milestones(replace(both, milestones=milestones))
+    assert "Renewals: Lead" in row_names(axes[0])
+
+
+def test_credit_notes_among_open_deals_stack_downwards() -> None:
+    rows = [{"value": -500, "created_at": "2026-10-01T00:00:00Z"}, {"value": -300}]
+    _, ax = plot.ageing(deals(rows))
+    assert ax.get_ylim()[0] < -500
+    assert ax.get_ylim()[1] > 0
+    _, ax = plot.milestones(deals(rows))
+    assert words(ax) == ["", "2 deals, -£800", ""]
+
+
 def test_parts_without_a_deal_are_left_out() -> None:
     _, axes = plot.changes(bridge())
     names = [label.get_text() for label in axes[1].get_xticklabels()]
@@ -218,9 +250,9 @@ def test_slippage_has_the_longest_delay_at_the_top() -> None:
     _, ax = plot.slippage(slippage_table())
     assert row_names(ax) == ["ann", "eve", "bob", "no owner"]
     assert words(ax) == [
-        "+41 days, 30 of 33 deals pushed",
-        "+14 days, 4 of 9 deals pushed",
-        "-3 days, 12 of 80 deals pushed",
+        "41 days, 30 of 33 deals pushed",
+        "14 days, 4 of 9 deals pushed",
+        "3 days, 12 of 80 deals pushed",
         "0 of 2 deals pushed",
     ]
 

@@ -225,6 +225,13 @@ def test_undated_deals_are_told_below_the_panel() -> None:
     )
 
 
+def test_revenue_does_not_count_deals() -> None:
+    rows = [{"month": "2026-10", "won_value": 10.0}, {"open_value": 80.0, "weighted_value": 20.0}]
+    table = forecast_table(rows).drop(columns=["open_deals", "won_deals"])
+    _, ax = plot.revenue(table)
+    assert ax.get_xlabel() == "Not in the chart: undated open value of £80 (weighted £20)."
+
+
 def test_a_currency_of_undated_deals_only_says_so() -> None:
     rows = [
         {"month": "2026-10", "won_value": 10.0, "won_deals": 2},
@@ -338,6 +345,35 @@ def test_the_users_settings_and_table_are_left_alone() -> None:
         assert dict(mpl.rcParams) == before
         assert ax.get_facecolor() == (1.0, 1.0, 1.0, 1.0)
     pd.testing.assert_frame_equal(table, copy)
+
+
+def test_a_fan_marks_the_median_between_p10_and_p90() -> None:
+    rows = [{"month": "2026-10", "won_value": 100.0}, {"month": "2026-11"}, {"open_deals": 1}]
+    table = forecast_table(rows).assign(
+        p10=[100.0, 40.0, 0], p50=[100.0, 60.0, 0], p90=[100, 90, 0]
+    )
+    _, ax = plot.fan(table)
+    spread = [(bar.get_y(), bar.get_y() + bar.get_height()) for bar in ax.containers[1]]
+    assert spread == [(40.0, 90.0)]
+    median = [path.vertices[0][1] for lines in ax.collections for path in lines.get_paths()]
+    assert median == [60.0]
+
+
+def test_a_fan_of_nothing_or_of_no_dates_says_so() -> None:
+    table = forecast_table([{"open_deals": 1}]).assign(p10=0.0, p50=1.0, p90=2.0)
+    for rows, words in ((table, "no dated deals"), (table[:0], "no deals")):
+        _, ax = plot.fan(rows)
+        assert [text.get_text() for text in ax.texts] == [words]
+
+
+def test_worthless_and_negative_totals_have_an_axis_from_zero() -> None:
+    nothing = forecast_table([{"month": "2026-10", "open_deals": 1}])
+    for draw in (plot.forecast, plot.fan):
+        _, ax = draw(nothing.assign(p10=0.0, p50=0.0, p90=0.0))
+        assert ax.get_ylim() == (0, 1)
+    refunds = forecast_table([{"month": "2026-10", "won_value": -9.0}])
+    _, ax = plot.fan(refunds.assign(p10=-9.0, p50=-9.0, p90=-9.0))
+    assert ax.get_ylim()[0] < -9
 
 
 def test_a_table_without_attrs_marks_no_month() -> None:

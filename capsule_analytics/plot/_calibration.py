@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
@@ -109,13 +108,14 @@ def reliability(
 def slippage(
     table: pd.DataFrame, *, ax: AxesArgument | None = None
 ) -> tuple[Figure, Axes | Panels]:
-    """Draw by how many days each owner's close dates were moved on average.
+    """Draw by how many days each owner's deals were pushed out on average.
 
     Parameters
     ----------
     table
-        ``owner``, ``deals``, ``pushed`` (how many of them were moved to a later day) and
-        ``mean_days`` (mean move in days, positive for later).
+        As `capsule_analytics.history.slippage_by_owner` gives it: ``owner``, ``deals``,
+        ``pushed`` (how many of them were moved to a later day) and ``mean_days`` (days pushed a
+        deal, over all of the owner's deals).
     ax
         One Axes to draw on; None makes a figure.
 
@@ -140,31 +140,27 @@ def slippage(
     ['bob', 'ann']
     >>> plt.close(fig)
     """
-    require(table, ["owner", "deals", "pushed", "mean_days"], "owner, deals, pushed, mean_days")
-    title = "Slippage: how far close dates were moved"
+    require(table, ["owner", "deals", "pushed", "mean_days"], "history.slippage_by_owner")
+    title = "Slippage: how far close dates were pushed out"
     if table.empty:
         return empty(ax, title)
     rows = table.sort_values("mean_days", ascending=False, kind="stable", na_position="last")
     board = open_board(1, ax, heights=[inches(len(rows))], legend_lines=0)
     panel = board.axes[0]
     plain_axes(panel, values="x")
-    days = np.nan_to_num(rows["mean_days"].to_numpy(dtype=np.float64, na_value=np.nan), nan=0.0)
-    place = np.arange(len(rows))
-    late = days > 0
-    panel.barh(place[late], days[late], 0.6, facecolor=LATE["facecolor"])
-    panel.barh(place[~late], days[~late], 0.6, **WEIGHTED)
+    panel.barh(range(len(rows)), rows["mean_days"].fillna(0), 0.6, facecolor=LATE["facecolor"])
     owners = rows["owner"].astype("object").where(rows["owner"].notna(), "no owner")
     label_rows(panel, [shorten(str(name)) for name in owners])
     tail_rows(
         panel,
         [
-            ("" if pd.isna(mean) else f"{mean:+.0f} days, ")
+            ("" if pd.isna(mean) else f"{mean:.0f} days, ")
             + f"{int(pushed):,} of {plural(int(deals))} pushed"
             for mean, pushed, deals in zip(
                 rows["mean_days"], rows["pushed"], rows["deals"], strict=True
             )
         ],
     )
-    panel.set_xlabel("mean move of the close date, days; later is positive")
+    panel.set_xlabel("days pushed out, mean of all deals")
     head(board, title, about=about(table))
     return board.result()

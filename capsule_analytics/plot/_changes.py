@@ -85,7 +85,7 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     >>> plt.close(fig)
     """
     require(table, ["currency", "part", "deals", "value"], "history.changes")
-    title = "Changes of the open pipeline"
+    title = _title(table)
     if table.empty:
         return empty(ax, title)
     part = table["part"].astype("object")
@@ -155,6 +155,13 @@ def _fill(part: str, value: float) -> dict[str, Any]:
     if part == "won":
         return WON
     return WEIGHTED if value >= 0 else LATE
+
+
+def _title(table: pd.DataFrame) -> str:
+    period = table.attrs.get("period")
+    if not period:
+        return "Changes of the open pipeline"
+    return f"Changes of the pipeline to close {' to '.join(day_words(day) for day in period)}"
 
 
 def _days(table: pd.DataFrame) -> str:

@@ -277,7 +277,8 @@ def _missing(rows: pd.DataFrame, currency: str | None, when: str) -> list[str]:
     undated = "undated " if when == "undated" else ""
     for status in ("open", "won"):
         value = rows[f"{status}_value"].sum()
-        if f"{status}_deals" in rows.columns:
+        counted = f"{status}_deals" in rows.columns
+        if counted:
             count = int(rows[f"{status}_deals"].sum())
             what = f"{count:,} {undated}{status} deal{'' if count == 1 else 's'}"
         else:
@@ -293,5 +294,6 @@ def _missing(rows: pd.DataFrame, currency: str | None, when: str) -> list[str]:
             if status == "open"
             else ""
         )
-        words.append(f"{where} worth {worth}{weighted}")
+        of = "worth" if counted else "of"
+        words.append(f"{where} {of} {worth}{weighted}")
     return words
