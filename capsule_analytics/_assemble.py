@@ -113,10 +113,11 @@ class Assembler:
         order = np.lexsort((np.arange(len(ids)), age, ids))
         ordered = ids[order]
         last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ids))).astype(bool)
-        if gone:
-            last &= ~np.isin(ordered, list(gone))
+        counts = np.diff(np.flatnonzero(last), prepend=-1)
         keep = order[last]
-        counts = np.diff(np.flatnonzero(np.append([True] * bool(len(ids)), last)))
+        if gone:
+            stays = ~np.isin(ids[keep], list(gone))
+            keep, counts = keep[stays], counts[stays]
         ids = ids[keep]
         findings += [
             quality.Finding(int(ids[i]), "duplicate_id", f"{counts[i]} records; newest kept")
@@ -136,7 +137,7 @@ class Assembler:
         ids = pd.array(_joined(self._parts["id"]), dtype="Int64")
         missing = np.flatnonzero(ids.isna())
         values = ids.to_numpy(dtype=np.int64, na_value=0)
-        values[missing] = -1 - np.arange(len(missing))
+        values[missing] = values.min(initial=0) - 1 - np.arange(len(missing))
         return values, [
             quality.Finding(int(values[row]), "missing_id", "kept under a negative number")
             for row in missing
@@ -165,7 +166,10 @@ class Assembler:
         labels = sorted(self._labels[name])
         rank = {label: number for number, label in enumerate(labels)}
         renamed = np.array([*(rank[label] for label in self._labels[name]), -1], dtype=np.int32)
-        return pd.Categorical.from_codes(renamed[codes], categories=pd.Index(labels, dtype=object))
+        column = pd.Categorical.from_codes(
+            renamed[codes], categories=pd.Index(labels, dtype=object)
+        )
+        return column.remove_unused_categories()  # those of records that were replaced
 
 
 def _joined(parts: list[Any]) -> Any:  # noqa: ANN401 - numpy and pandas arrays
@@ -281,7 +285,7 @@ def _milestone_positions(frame: pd.DataFrame, milestones: pd.DataFrame) -> NDArr
         at = milestones.index.get_indexer(ids).astype(np.intp)
     meanings = milestones.groupby("name")[["probability", "complete"]].nunique().max(axis=1)
     first = {
-        name: int(np.flatnonzero(milestones["name"] == name)[0])
+        name: int(np.flatnonzero(milestones["name"].eq(name).fillna(value=False))[0])
         for name in meanings.index[meanings == 1]
     }
     names = frame["milestone"].cat

@@ -187,4 +187,5 @@ def status_of(complete: NDArray[np.bool_], milestone_probability: NDArray[np.flo
     ['open', 'won', 'lost']
     """
     codes = np.where(complete, np.where(milestone_probability == 0, 2, 1), 0)
-    return pd.Series(pd.Categorical.from_codes(codes, categories=list(STATUSES)))
+    labels = pd.Index(STATUSES, dtype=object)
+    return pd.Series(pd.Categorical.from_codes(codes, categories=labels))
