@@ -1,0 +1,340 @@
+"""The revenue schedule: each deal's total over the months in which it is earned.
+
+A deal is earned from its close day on: FIXED, HOUR and absent bases all in the close month; DAY
+and WEEK by calendar days, the close day being the first; MONTH one value in each month, the close
+month first; QUARTER and YEAR each unit evenly over its 3 or 12 months.
+
+No row a month is made for a deal. A deal changes a level when it starts and changes it back when
+it has ended; running sums of the changes are the months' amounts. The changes are whole numbers of
+a tiny unit, since sums of floats would neither come back to zero nor keep the total.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ._placing import Overdue, Period, bucket_periods, buckets, place, resolve
+from ._sums import combine, group_names
+from .schema import DURATION_BASES, TEXT, Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
+"""Columns of amounts, in the row's currency."""
+
+LONGEST_MONTHS = 12_000
+"""A deal that would run for more than a thousand years is an error of entry."""
+
+LARGEST_AMOUNT = 1e18
+"""From here on an amount is an error of entry, and would blur all others it is summed with."""
+
+_MONTHS_A_UNIT = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
+_DAYS_A_UNIT = {"DAY": 1, "WEEK": 7}
+_BITS = 61  # of a 64-bit integer, leaving room for the sign and for rounding
+
+
+def revenue_schedule(
+    deals: Pipeline | pd.DataFrame,
+    *,
+    by: str | Sequence[str] | None = None,
+    period: Period = "month",
+    fiscal_year_start: int = 1,
+    overdue: Overdue = "keep",
+    as_of: date | None = None,
+    probability: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Spread each deal's total over the months in which it is earned.
+
+    The parts of a deal sum to its TCV. A deal is placed whole in its close month if nothing can be
+    spread: its duration is negative, or so long (over 1,000 years) or its amount so large (1e18)
+    that it can only be an error of entry. A deal without a TCV adds nothing.
+
+    Parameters
+    ----------
+    deals
+        A pipeline, or a frame of its columns.
+    by
+        Further columns to group by: any of owner, milestone, pipeline, team, tag, party. A deal
+        with several tags counts under each, so totals by tag exceed the total.
+    period
+        month, quarter or year.
+    fiscal_year_start
+        First month of the fiscal year, 1 to 12, for quarters and years; a fiscal year is named
+        after the calendar year in which it ends.
+    overdue
+        What to do with open deals whose expected close lies before the as-of day: keep their
+        dates, start them on the as-of day (roll), or drop them.
+    as_of
+        The day from which to look; None means the pipeline's, or today (UTC) for a frame.
+    probability
+        Other probabilities, 0 to 1, by opportunity id, such as calibrated ones.
+
+    Returns
+    -------
+    One row for each period, currency and group in which an amount is due, sorted, undated deals
+    last and whole: ``month`` (or ``quarter``, ``year``; pandas periods, NaT if undated),
+    ``currency``, the columns of `by`, then `AMOUNTS`. Amounts are in the row's currency, not
+    rounded. ``attrs`` has ``as_of``, ``overdue`` and ``account``.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is not valid or the frame lacks a column.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> table = revenue_schedule(ca.load_sample(), period="year")
+    >>> table.loc[table["currency"] == "CHF", ["year", "won_value"]].iloc[[0, 3]]
+        year  won_value
+    2   2025    77770.0
+    16  2028    10450.0
+    """
+    frame, day = resolve(deals, as_of)
+    groups = group_names(by)
+    part = earned(
+        frame,
+        day,
+        groups=groups,
+        period=period,
+        fiscal_year_start=fiscal_year_start,
+        overdue=overdue,
+        probability=probability,
+    )
+    table = combine([part])
+    due = (table[list(AMOUNTS)] != 0).any(axis=1)
+    table = table[due].reset_index(drop=True)
+    table.insert(
+        0, period, bucket_periods(table.pop("bucket").to_numpy(), period, fiscal_year_start)
+    )
+    table.attrs = {
+        "as_of": day.isoformat(),
+        "overdue": overdue,
+        "account": deals.account if isinstance(deals, Pipeline) else "",
+    }
+    return table
+
+
+def earned(
+    frame: pd.DataFrame,
+    as_of: date,
+    *,
+    groups: Sequence[str] = (),
+    period: Period = "month",
+    fiscal_year_start: int = 1,
+    overdue: Overdue = "keep",
+    probability: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Sum what is earned by bucket, currency and group: a part that `_sums.combine` adds up.
+
+    Parameters
+    ----------
+    frame
+        Opportunities, all of an account or a part of them.
+    as_of
+        The day before which an open deal is overdue.
+    groups
+        Further columns to group by.
+    period
+        month, quarter or year.
+    fiscal_year_start
+        First month of the fiscal year, 1 to 12.
+    overdue
+        keep, roll or drop.
+    probability
+        Other probabilities for open deals, by opportunity id.
+
+    Returns
+    -------
+    ``bucket`` (number of the period, see `_placing.buckets`), ``currency``, the groups, `AMOUNTS`.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is not valid or the frame lacks a column.
+    """
+    resolve(frame, as_of, ("duration_basis", "duration"))
+    # Placed rows are found again by position: ids may repeat where accounts were put together.
+    rows = pd.RangeIndex(len(frame))
+    if probability is not None:
+        probability = probability.reindex(frame.index).set_axis(rows)
+    placed = place(frame.set_axis(rows), as_of, by=groups, overdue=overdue, probability=probability)
+    at = placed.index.to_numpy()
+    days = placed["close"].to_numpy().astype("datetime64[D]")
+    tcv = np.nan_to_num(placed["tcv"].to_numpy(dtype=np.float64), nan=0.0)
+    won = placed["won"].to_numpy()
+    spans = _spans(days, frame["duration_basis"], frame["duration"], at)
+    spread = spans.spread & (np.abs(tcv) < LARGEST_AMOUNT) & (tcv != 0)
+
+    keys = ["currency", *groups]
+    bucket = buckets(days, period, fiscal_year_start)
+    amounts = {
+        "open_value": np.where(won, 0.0, tcv),
+        "weighted_value": placed["weighted"].to_numpy(),
+        "won_value": np.where(won, tcv, 0.0),
+    }
+    whole = placed.loc[~spread, keys].assign(
+        **{name: values[~spread] for name, values in amounts.items()}, expected_value=0.0
+    )
+    whole.insert(0, "bucket", bucket[~spread])
+    whole = whole.groupby(["bucket", *keys], dropna=False, observed=True, sort=False).sum()
+    parts = [whole.reset_index()]
+    if spread.any():
+        parts.append(
+            _spread_amounts(
+                placed.loc[spread, keys],
+                spans.take(spread),
+                {name: values[spread] for name, values in amounts.items()},
+            )
+        )
+        months = parts[1].pop("month").to_numpy().astype("datetime64[M]")
+        parts[1].insert(0, "bucket", buckets(months, period, fiscal_year_start))
+    return combine(part.astype(dict.fromkeys(keys, TEXT)) for part in parts)
+
+
+@dataclass(frozen=True)
+class _Spans:
+    """When deals run: arrays of shape (n,), one entry a placed deal.
+
+    Months count from January 1970. A deal has ``units`` equal parts, which are months, or days
+    where ``daily``; a daily deal runs ``first_days`` days in its first month and ``last_days`` in
+    its last. Where ``spread`` is False, a deal is all in one month.
+    """
+
+    spread: NDArray[np.bool_]
+    daily: NDArray[np.bool_]
+    units: Integers
+    first: Integers
+    last: Integers
+    first_days: Integers
+    last_days: Integers
+
+    def take(self, mask: NDArray[np.bool_]) -> _Spans:
+        """Return the spans where a mask holds."""
+        return _Spans(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+
+
+def _spans(
+    close: NDArray[np.datetime64], basis: pd.Series, duration: pd.Series, at: NDArray[np.intp]
+) -> _Spans:
+    """Find from when until when deals run; ``at`` are the rows of the deals in the frame."""
+    # An unknown basis has the code -1: the last entry, of no length.
+    months_a_unit = np.array([_MONTHS_A_UNIT.get(name, 0) for name in (*DURATION_BASES, "")])
+    days_a_unit = np.array([_DAYS_A_UNIT.get(name, 0) for name in (*DURATION_BASES, "")])
+    codes = np.asarray(pd.Categorical(basis, categories=list(DURATION_BASES)).codes)[at]
+    count = duration.to_numpy(dtype=np.float64, na_value=np.nan)[at]
+    daily = days_a_unit[codes] > 0
+    units = np.nan_to_num(count * (months_a_unit + days_a_unit)[codes], nan=0.0)
+    dated = ~np.isnat(close)
+    sane = dated & (units > 1) & (units <= np.where(daily, 30 * LONGEST_MONTHS, LONGEST_MONTHS))
+    whole_units = np.where(sane, units, 1).astype(np.int64)
+    start = np.where(dated, close, np.datetime64(0, "D"))
+    end = start + whole_units - 1
+    first = start.astype("datetime64[M]")
+    last = np.where(daily, end.astype("datetime64[M]"), first + (whole_units - 1))
+    return _Spans(
+        spread=sane & (last > first),
+        daily=daily,
+        units=whole_units,
+        first=first.astype(np.int64),
+        last=last.astype(np.int64),
+        first_days=((first + 1).astype("datetime64[D]") - start).astype(np.int64),
+        last_days=(end - last.astype("datetime64[D]")).astype(np.int64) + 1,
+    )
+
+
+def _spread_amounts(keys: pd.DataFrame, spans: _Spans, amounts: dict[str, Floats]) -> pd.DataFrame:
+    """Sum spread deals by month and group, for the months of each group's first to last deal."""
+    group = keys.groupby(list(keys.columns), dropna=False, observed=True, sort=False).ngroup()
+    code = group.to_numpy()
+    labels = keys.iloc[np.unique(code, return_index=True)[1]]
+    first = np.full(len(labels), np.iinfo(np.int64).max)
+    last = np.full(len(labels), np.iinfo(np.int64).min)
+    np.minimum.at(first, code, spans.first)
+    np.maximum.at(last, code, spans.last)
+    # One more cell a group: there the levels of its last deals come back to zero.
+    width = last - first + 2
+    start = np.cumsum(width) - width
+    month = np.arange(width.sum()) - np.repeat(start - first, width)
+    cell = (start - first)[code]
+    table = labels.iloc[np.repeat(np.arange(len(labels)), width)].reset_index(drop=True)
+    table.insert(0, "month", month)
+    for name, values in amounts.items():
+        counts = values != 0
+        table[name] = _by_cell(values[counts], spans.take(counts), cell[counts], month)
+    table["expected_value"] = 0.0
+    return table[(table[list(amounts)] != 0).any(axis=1)]
+
+
+def _by_cell(amounts: Floats, spans: _Spans, cell: Integers, month: Integers) -> Floats:
+    """Add deals' amounts to the cells of a grid.
+
+    Fixed-point arithmetic in two steps. In the first an amount is a whole number of a unit so small
+    that the sum of all amounts just fits an integer, and each month or day gets the same number of
+    units. What that leaves over, less than a unit for each month or day of the deal, is spread in
+    the second step in units smaller still, and the last remainder falls to the first month.
+
+    Parameters
+    ----------
+    amounts
+        The deals' totals, shape (n,), finite, not 0.
+    spans
+        When they run, shape (n,).
+    cell
+        The cell of month 0 of each deal's group, shape (n,); may lie outside the grid.
+    month
+        The month of each cell, shape (c,).
+
+    Returns
+    -------
+    The sums by cell, shape (c,).
+    """
+    result = np.zeros(len(month))
+    if not len(amounts):
+        return result
+    starts = month.astype("datetime64[M]")
+    length = ((starts + 1).astype("datetime64[D]") - starts.astype("datetime64[D]")).astype(int)
+    coarse = _BITS - int(np.frexp(np.abs(amounts).sum())[1])
+    shift = _BITS - len(amounts).bit_length() - int(spans.units.max()).bit_length()
+    rounded = np.rint(np.ldexp(amounts, coarse))
+    rest = np.rint(np.ldexp(amounts - np.ldexp(rounded, -coarse), coarse + shift))
+    total = rounded.astype(np.int64)
+    rate = np.sign(total) * (np.abs(total) // spans.units)
+    left = (total - rate * spans.units) * 2**shift + rest.astype(np.int64)
+    small = np.sign(left) * (np.abs(left) // spans.units)
+    none = np.zeros_like(total)
+    for rates, extra, exponent in (
+        (rate, none, coarse),
+        (small, left - small * spans.units, coarse + shift),
+    ):
+        result += np.ldexp(_levels(rates, extra, spans, cell, length).astype(float), -exponent)
+    return result
+
+
+def _levels(
+    rate: Integers, extra: Integers, spans: _Spans, cell: Integers, length: Integers
+) -> Integers:
+    """Add whole numbers a month or day, and something extra in the first month, to the cells."""
+    direct, monthly, daily = np.zeros((3, len(length)), dtype=np.int64)
+    first, last = cell + spans.first, cell + spans.last
+    days = spans.daily
+    np.add.at(direct, first, extra)
+    np.add.at(monthly, first[~days], rate[~days])
+    np.subtract.at(monthly, last[~days] + 1, rate[~days])
+    np.add.at(direct, first[days], (rate * spans.first_days)[days])
+    np.add.at(daily, first[days] + 1, rate[days])
+    np.subtract.at(daily, last[days], rate[days])
+    np.add.at(direct, last[days], (rate * spans.last_days)[days])
+    levels: Integers = direct + np.cumsum(monthly) + np.cumsum(daily) * length
+    return levels

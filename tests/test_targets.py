@@ -1,0 +1,247 @@
+"""Targets: reading them, and how far the deals of a period get."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from deals import deals
+
+from capsule_analytics._errors import ArgumentError, DataError
+from capsule_analytics.targets import attainment, read_targets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEALS = [
+    {"value": 60, "milestone": "Won", "closed_at": "2026-10-05", "owner": "ann"},
+    {"value": 30, "probability": 50, "expected_close": "2026-10-20", "owner": "ann"},
+    {"value": 50, "probability": 20, "expected_close": "2026-11-20", "owner": "bob"},
+    {"value": 99, "milestone": "Lost", "closed_at": "2026-10-05", "owner": "bob"},
+    {"value": 70, "currency": "EUR", "probability": 50, "expected_close": "2026-10-20"},
+    {"value": 40, "milestone": "Won", "closed_at": "2026-02-05", "owner": "bob"},
+]
+
+
+def read(folder: Path, text: str) -> pd.DataFrame:
+    path = folder / "targets.csv"
+    path.write_text(text, encoding="utf-8")
+    return read_targets(path)
+
+
+def one(period: str, target: float, **more: Any) -> pd.DataFrame:
+    return pd.DataFrame({"period": [period], "currency": "GBP", "target": [target], **more})
+
+
+def row(period: str, target: float, **options: Any) -> dict[str, Any]:
+    (figures,) = attainment(deals(DEALS), one(period, target), **options).to_dict("records")
+    return figures
+
+
+def test_a_month_against_its_target() -> None:
+    # 60 is won, 30 is open at 50 %: the target of 80 needs the open deal.
+    assert row("2026-10", 80) == {
+        "period": "2026-10",
+        "currency": "GBP",
+        "target": 80,
+        "won_value": 60,
+        "expected_value": 75,
+        "attainment": 0.75,
+        "gap": 20,
+        "coverage": 1.5,
+        "chance": 0.5,
+    }
+
+
+def test_a_quarter_and_a_year_are_measured_on_their_own() -> None:
+    # The quarter adds 50 at 20 %. To reach 120 from 60: only both, 50 % x 20 %.
+    quarter = row("2026-Q4", 120)
+    assert [quarter[n] for n in ("won_value", "expected_value", "gap")] == [60, 85, 60]
+    assert quarter["coverage"] == pytest.approx(80 / 60)
+    assert quarter["chance"] == pytest.approx(0.1)
+    year = row("2026", 120)
+    assert [year[n] for n in ("won_value", "gap", "coverage")] == [100, 20, 4]
+    assert year["chance"] == pytest.approx(1 - 0.5 * 0.8)
+
+
+def test_a_target_that_is_reached_has_no_gap_and_is_certain() -> None:
+    reached = row("2026-10", 60)
+    assert (reached["attainment"], reached["gap"], reached["chance"]) == (1, 0, 1)
+    assert math.isnan(reached["coverage"])
+
+
+def test_a_target_of_nothing_has_no_attainment() -> None:
+    nothing = row("2026-10", 0)
+    assert math.isnan(nothing["attainment"])
+    assert (nothing["gap"], nothing["chance"]) == (0, 1)
+
+
+def test_a_period_without_deals_has_zeros() -> None:
+    empty = row("2030-01", 100)
+    assert [empty[n] for n in ("won_value", "expected_value", "attainment", "gap")] == [
+        0,
+        0,
+        0,
+        100,
+    ]
+    assert (empty["coverage"], empty["chance"]) == (0, 0)
+
+
+def test_owners_have_their_own_targets_beside_the_teams() -> None:
+    targets = pd.DataFrame(
+        {
+            "period": "2026-Q4",
+            "currency": "GBP",
+            "owner": ["bob", None, "ann", "eve"],
+            "target": [100.0, 100.0, 100.0, 100.0],
+        }
+    )
+    table = attainment(deals(DEALS), targets)
+    assert list(table.columns) == [
+        "period",
+        "currency",
+        "owner",
+        "target",
+        "won_value",
+        "expected_value",
+        "attainment",
+        "gap",
+        "coverage",
+        "chance",
+    ]
+    assert table["owner"].fillna("team").tolist() == ["bob", "team", "ann", "eve"]
+    assert table["won_value"].tolist() == [0, 60, 60, 0]
+    assert table["expected_value"].tolist() == [10, 85, 75, 0]
+
+
+def test_currencies_are_apart() -> None:
+    euros = one("2026-10", 70).assign(currency="EUR")
+    table = attainment(deals(DEALS), euros)
+    assert table[["won_value", "expected_value", "chance"]].to_numpy().tolist() == [[0, 35, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("period", "start", "won"),
+    [
+        ("2026-Q4", 1, 60),  # October to December 2026
+        ("2026-Q4", 4, 40),  # January to March 2026
+        ("2027-Q3", 4, 60),  # October to December 2026
+        ("2026", 4, 40),  # April 2025 to March 2026
+        ("2027", 4, 60),  # April 2026 to March 2027
+        ("2026", 11, 100),  # November 2025 to October 2026
+        ("2026-10", 4, 60),  # months are those of the calendar
+    ],
+)
+def test_quarters_and_years_are_those_of_the_fiscal_year(
+    period: str, start: int, won: float
+) -> None:
+    assert row(period, 1_000, fiscal_year_start=start)["won_value"] == won
+
+
+def test_overdue_deals_follow_the_policy() -> None:
+    late = deals([{"value": 30, "probability": 50, "expected_close": "2026-09-20"}])
+    expected = {
+        policy: attainment(late, one("2026-10", 100), overdue=policy)["expected_value"].item()
+        for policy in ("keep", "roll", "drop")
+    }
+    assert expected == {"keep": 0, "roll": 15, "drop": 0}
+
+
+def test_other_probabilities_and_correlation_change_the_chance() -> None:
+    assert row("2026-10", 80, probability=pd.Series({2: 0.3}))["chance"] == pytest.approx(0.3)
+    # Deals of 50 % and 20 % that go together: both are won as often as the less likely one.
+    assert row("2026-Q4", 140, correlation=0.0)["chance"] == pytest.approx(0.1)
+    assert row("2026-Q4", 140, correlation=1.0)["chance"] == pytest.approx(0.2, abs=1e-3)
+
+
+def test_deals_of_unknown_amount_add_nothing() -> None:
+    rows = [{"value": None, "expected_close": "2026-10-20"}, *DEALS]
+    (figures,) = attainment(deals(rows), one("2026-10", 80)).to_dict("records")
+    assert figures == row("2026-10", 80)
+
+
+def test_targets_come_in_the_order_of_the_file(tmp_path: Path) -> None:
+    targets = read(
+        tmp_path,
+        "period,currency,owner,target\n"
+        "2026,GBP,,1000000\n"
+        "2026-Q4,GBP,ann,250000.50\n"
+        "2026-10,EUR,,0\n",
+    )
+    assert targets.astype(object).fillna("none").to_numpy().tolist() == [
+        ["2026", "GBP", "none", 1_000_000.0],
+        ["2026-Q4", "GBP", "ann", 250_000.5],
+        ["2026-10", "EUR", "none", 0.0],
+    ]
+    assert attainment(deals(DEALS), targets)["won_value"].tolist() == [100, 60, 0]
+
+
+def test_a_file_without_owners_and_with_columns_in_another_order(tmp_path: Path) -> None:
+    targets = read(tmp_path, "\ufefftarget, period, currency\n5, 2026 ,GBP\n\n")
+    assert list(targets.columns) == ["period", "currency", "target"]
+    assert targets.to_numpy().tolist() == [["2026", "GBP", 5.0]]
+
+
+def test_a_file_of_a_header_alone_has_no_targets(tmp_path: Path) -> None:
+    targets = read(tmp_path, "period,currency,target\n")
+    assert attainment(deals(DEALS), targets).empty
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: the header must be"),
+        ("month,currency,target\n", "line 1: the header must be"),
+        ("period,currency,target\n2026-13,GBP,1\n", "line 2: '2026-13' is not a period"),
+        ("period,currency,target\n2026-Q5,GBP,1\n", "line 2: '2026-Q5' is not a period"),
+        ("period,currency,target\n26,GBP,1\n", "line 2: '26' is not a period"),
+        ("period,currency,target\n2026,pounds,1\n", "line 2: 'pounds' is not a currency code"),
+        ("period,currency,target\n2026,GBP,many\n", "line 2: the target 'many' is not a number"),
+        ("period,currency,target\n2026,GBP,-1\n", "line 2: a target must be 0 or more"),
+        ("period,currency,target\n2026,GBP,inf\n", "line 2: a target must be 0 or more"),
+        ("period,currency,target\n2026,GBP\n", "line 2: as many fields"),
+        ("period,currency,target\n2026,GBP,1,000\n", "line 2: as many fields"),
+        (
+            "period,currency,owner,target\n2026,GBP,ann,1\n2026,GBP,,2\n2026,GBP,ann,3\n",
+            "line 4: line 2 has a target for 2026 GBP ann already",
+        ),
+        ('period,currency,target\n2026,"GBP', "cannot be read as a CSV file"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, text)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read_targets(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (one("2026", 1).drop(columns="currency"), "'currency'"),
+        (one("soon", 1), "'soon' is not a period"),
+        (one("2026", -1), "0 or more"),
+        (one("2026", math.nan), "0 or more"),
+    ],
+)
+def test_a_table_of_targets_is_checked_too(targets: pd.DataFrame, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        attainment(deals(DEALS), targets)
+
+
+def test_a_wrong_option_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="1 to 12"):
+        row("2026", 1, fiscal_year_start=0)
+
+
+def test_nothing_is_changed() -> None:
+    pipeline, targets = deals(DEALS), one("2026", 1)
+    frame, copy = pipeline.opportunities.copy(deep=True), targets.copy(deep=True)
+    attainment(pipeline, targets, overdue="roll")
+    pd.testing.assert_frame_equal(pipeline.opportunities, frame)
+    pd.testing.assert_frame_equal(targets, copy)
