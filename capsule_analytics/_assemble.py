@@ -14,7 +14,7 @@ import pandas as pd
 from . import _convert as convert
 from . import quality
 from ._errors import DataError
-from .schema import COLUMNS, TEXT, Pipeline, status_of, total_contract_value
+from .schema import COLUMNS, RAW_NAMES, TEXT, Pipeline, status_of, total_contract_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class Assembler:
 
     def __init__(self, *, typed: bool) -> None:
         self._typed = typed
-        self._raw: list[RawColumns] = []
+        self._raw: RawColumns = {name: [] for name in RAW_NAMES}
         self._waiting = 0
         self._rows = 0
         self._parts: dict[str, list[Any]] = {column.name: [] for column in COLUMNS}
@@ -49,23 +49,25 @@ class Assembler:
 
     def add(self, page: RawColumns) -> None:
         """Take one page of raw records."""
-        self._raw.append(page)
-        self._waiting += len(page["id"])
+        for name in page.keys() - self._raw.keys():
+            self._raw[name] = [None] * self._waiting
+        count = len(page["id"])
+        for name, values in self._raw.items():
+            values.extend(page[name] if name in page else [None] * count)
+        self._waiting += count
         if self._waiting >= _CHUNK:
             self._type()
 
     def _type(self) -> None:
         """Turn the waiting raw records into typed arrays."""
-        pages, self._raw = self._raw, []
+        raw, self._raw = self._raw, {name: [] for name in RAW_NAMES}
         count, self._waiting = self._waiting, 0
         problems: list[convert.Problem] = []
         for column in COLUMNS:
-            name = column.name
-            if column.optional and not any(name in page for page in pages):
-                self._parts[name].append(np.full(count, None, dtype=object))
-                continue
-            raw = [value for page in pages for value in page.get(name) or [None] * len(page["id"])]
-            self._parts[name].append(self._convert(name, column.kind, raw, problems))
+            values = raw.pop(column.name, None) or [None] * count
+            self._parts[column.name].append(
+                self._convert(column.name, column.kind, values, problems)
+            )
         self._problems += [p._replace(row=p.row + self._rows) for p in problems]
         self._rows += count
 
@@ -77,9 +79,7 @@ class Assembler:
         if kind in {"number", "percent"}:
             return convert.numbers(name, raw, problems, typed=self._typed)
         if kind == "object":
-            objects = np.empty(len(raw), dtype=object)
-            objects[:] = raw
-            return objects
+            return np.fromiter(raw, dtype=object, count=len(raw))
         if kind == "category":
             labels = self._labels[name]
             codes, distinct = pd.factorize(convert.texts(name, raw, problems))

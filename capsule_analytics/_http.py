@@ -42,6 +42,7 @@ T = TypeVar("T")
 MAX_CONNECTIONS = 8
 MAX_BYTES = 64 * 1024 * 1024
 TRIES = 5
+BACKOFF = {"backoff_factor": 0.5, "backoff_jitter": 0.5, "backoff_max": 20}
 USER_AGENT = f"capsule-analytics/{__version__}"
 
 _TRANSIENT = frozenset({429, 502, 503, 504})
@@ -121,8 +122,6 @@ class Transport:
         rate-limit pauses come on top.
     on_wait
         Told about rate-limit pauses.
-    max_bytes
-        Largest body to accept.
 
     Raises
     ------
@@ -138,7 +137,6 @@ class Transport:
         *,
         timeout: float = 60.0,
         on_wait: Callable[[datetime], None] | None = None,
-        max_bytes: int = MAX_BYTES,
     ) -> None:
         _check_url(root)
         if not token or not token.isascii() or not token.isprintable() or " " in token:
@@ -149,7 +147,6 @@ class Transport:
         self.server_time: datetime | None = None
         self._api = api
         self._timeout = timeout
-        self._max_bytes = max_bytes
         self._limit = RateLimit(on_wait)
         self._stopped = threading.Event()
         header = api.authorization(token)
@@ -170,6 +167,10 @@ class Transport:
         """Make every call that is under way give up at its next step; later calls work."""
         self._stopped.set()
         self._stopped = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, unless the load is interrupted meanwhile."""
+        _wait(self._stopped, seconds)
 
     def close(self) -> None:
         """Give up what is under way and release the connections."""
@@ -204,7 +205,7 @@ class Transport:
         DataError
             If the last answer could not be read.
         """
-        retries = Retry(total=TRIES - 1, backoff_factor=0.5, backoff_jitter=0.5, backoff_max=20)
+        retries = Retry(total=TRIES - 1, **BACKOFF)
         stopped = self._stopped
         started, paused = time.monotonic(), 0.0
         while True:
@@ -283,8 +284,8 @@ class Transport:
         chunks, size = [], 0
         for chunk in response.iter_content(_CHUNK):
             size += len(chunk)
-            if size > self._max_bytes:
-                raise _FinalError(f"the answer is larger than {self._max_bytes:,} bytes; cut off")
+            if size > MAX_BYTES:
+                raise _FinalError(f"the answer is larger than {MAX_BYTES:,} bytes; cut off")
             if time.monotonic() > deadline:
                 raise requests.Timeout("the answer trickles")
             chunks.append(chunk)

@@ -213,6 +213,8 @@ def _root(body: bytes, expected: str) -> etree._Element:
     except (etree.XMLSyntaxError, ValueError) as error:
         what = "an HTML page" if b"<html" in body[:1000].lower() else f"no XML ({error})"
         raise DataError(f"expected <{expected}>, but the body is {what}") from error
+    if str(element.tag).lower() == "html":
+        raise DataError(f"expected <{expected}>, but the body is an HTML page")
     if element.getroottree().docinfo.internalDTD is not None:
         raise DataError(f"expected <{expected}>, but the XML brings a DTD, which is refused")
     if element.tag != expected:

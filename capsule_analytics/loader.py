@@ -10,7 +10,8 @@ until the windows it saw prove that nothing unchanged can have slipped between t
 from __future__ import annotations
 
 import gc
-import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +30,7 @@ from ._errors import (
 from ._http import MAX_CONNECTIONS
 from ._paging import PagedList, Pass, Window, covers
 from ._records import as_utc
-from ._wire import Query, RawColumns
+from ._wire import Api, Page, Query, RawColumns
 from .client import api_of
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ MOST_PASSES = 6
 _OVERLAP = timedelta(minutes=10)  # covers clocks of the server that disagree
 _GRIDS = (1.0, 0.83, 0.67, 0.91, 0.59, 0.77)  # page sizes of the passes: other boundaries each
 _PAGE_SIZE = 100
+_AHEAD = 8  # saved pages parsed ahead of the one that is being typed
 
 
 class Changes(NamedTuple):
@@ -136,7 +138,7 @@ def load_pipeline(
             loaded_at=pd.Timestamp(began),
             as_of=as_of or began.date(),
             account=client.account,
-            repeats=loading.passes > 1,
+            repeats=loading.repeats,
             gone=frozenset(int(str(key)) for key in loading.gone),
         )
     return select(pipeline, owner=asked_here) if asked_here else pipeline
@@ -163,6 +165,7 @@ class _Loading:
         self._progress = progress
         self._list = self._paged(query, workers)
         self.passes = 0
+        self.repeats = False
         self.gone: set[object] = set()
 
     def _paged(self, query: Query, workers: int) -> PagedList:
@@ -193,6 +196,7 @@ class _Loading:
             if seen.consistent and _is_quiet(before, after, began):
                 return assembler
             if not self._filtered:
+                self.repeats = True
                 for page in after.pages:
                     assembler.add(page)
                 windows += seen.windows
@@ -283,7 +287,7 @@ class _Loading:
         """Wait until a change would get another time than those seen, which are whole seconds."""
         now = self._now().replace(microsecond=0)
         if any((read := _moment(stamp)) and read >= now for stamp in after.stamps.values()):
-            time.sleep(1.05)
+            self._client.transport.wait(1.05)
 
 
 class _CannotTellError(Exception):
@@ -421,13 +425,24 @@ def opportunities_from_pages(
         milestones = milestone_frame([], typed=api.TYPED)
     assembler = Assembler(typed=api.TYPED)
     with _no_garbage_collection():
-        for number, body in enumerate(pages, start=1):
+        for number, parsed in enumerate(_parsed_ahead(pages, api), start=1):
             try:
-                assembler.add(api.parse_page(body, {}).columns)
+                assembler.add(parsed.result().columns)
             except DataError as error:
                 raise DataError(f"page {number}: {error}") from error
         frame, _ = assembler.finish(milestones)
     return frame.drop(columns=["own_probability", "milestone_known"])
+
+
+def _parsed_ahead(pages: Iterable[bytes], api: Api) -> Iterator[Future[Page]]:
+    """Parse a few pages ahead in a thread: lxml works on the next while this one is typed."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting: deque[Future[Page]] = deque()
+        for body in pages:
+            waiting.append(pool.submit(api.parse_page, body, {}))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft()
+        yield from waiting
 
 
 @contextmanager

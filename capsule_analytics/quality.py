@@ -215,7 +215,7 @@ def check(
         flagged = frame[one.applies(context).to_numpy(dtype=bool)]
         columns = [name for name in flagged.columns if "{" + name in one.detail]
         shown = flagged[columns].astype(object)
-        records = shown.where(shown.notna(), "none").to_dict("records")
+        records = shown.where(shown.notna(), "none").to_dict("records") or [{}] * len(shown)
         details = [one.detail.format(**record) for record in records]
         rows += [
             (key, one.name, one.severity, detail)

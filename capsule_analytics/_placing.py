@@ -1,0 +1,204 @@
+"""Where each deal counts: its close month, its currency, its share of the forecast.
+
+The forecast, the revenue schedule, the ranges and the targets all start from these rows, so that
+each of these definitions stands once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from . import quality
+from ._errors import ArgumentError
+from .schema import TEXT, Pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Overdue = Literal["keep", "roll", "drop"]
+Period = Literal["month", "quarter", "year"]
+
+GROUPS = ("owner", "milestone", "pipeline", "team", "tag", "party")
+UNDATED = np.iinfo(np.int64).max
+"""Bucket of deals without a close date: after all others."""
+
+_NEEDED = ("currency", "expected_close", "closed_at", "probability", "tcv", "status")
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
+_YEAR_ENDS = ("DEC", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV")
+"""The last month of a fiscal year, by its first: a year from April ends in March."""
+
+
+def resolve(
+    deals: Pipeline | pd.DataFrame, as_of: date | None, needed: Sequence[str] = _NEEDED
+) -> tuple[pd.DataFrame, date]:
+    """Return the frame and the day from which to look.
+
+    Parameters
+    ----------
+    deals
+        A pipeline, or a frame of its columns.
+    as_of
+        The day; None means the pipeline's own, or today in UTC for a bare frame.
+    needed
+        Columns that must be there.
+
+    Raises
+    ------
+    ArgumentError
+        If a needed column is missing.
+    """
+    frame = deals.opportunities if isinstance(deals, Pipeline) else deals
+    missing = [name for name in needed if name not in frame.columns]
+    if missing:
+        raise ArgumentError(f"the frame lacks the column {missing[0]!r}; see schema.COLUMNS")
+    if as_of is None:
+        as_of = deals.as_of if isinstance(deals, Pipeline) else datetime.now(UTC).date()
+    return frame, as_of
+
+
+def place(
+    frame: pd.DataFrame,
+    as_of: date,
+    *,
+    by: Sequence[str] = (),
+    overdue: Overdue = "keep",
+    probability: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Give every open and won deal its close day and its values; lost deals add nothing.
+
+    A won deal closes on ``closed_at`` where known, else on ``expected_close``; an open deal on
+    ``expected_close``. Weighted value is TCV times probability over open deals; a TCV or a
+    probability that is not known adds nothing.
+
+    Parameters
+    ----------
+    frame
+        Opportunities.
+    as_of
+        The day before which an open deal is overdue.
+    by
+        Columns to keep for grouping, of `GROUPS`. A deal with two tags gives two rows.
+    overdue
+        Overdue deals stay in their own month (keep), move to the as-of day (roll), or are left
+        out (drop).
+    probability
+        Other probabilities for open deals, 0 to 1, by opportunity id; deals that it lacks keep
+        their own.
+
+    Returns
+    -------
+    Index id: ``close`` (datetime64, NaT if undated), ``currency``, the columns of `by`, ``won``
+    and ``overdue`` (bool), ``tcv``, ``probability`` (1 for won deals), ``weighted`` (0 for won
+    deals).
+
+    Raises
+    ------
+    ArgumentError
+        If an option is not one of the valid ones.
+    """
+    if overdue not in get_args(Overdue):
+        raise ArgumentError(f"overdue must be one of keep, roll, drop, not {overdue!r}")
+    late = quality.overdue(frame, as_of).to_numpy(dtype=bool)
+    status = frame["status"]
+    counts = (status != "lost").to_numpy(dtype=bool)
+    if overdue == "drop":
+        counts = counts & ~late  # pandas may hand out arrays that cannot be written
+    won = (status == "won").to_numpy(dtype=bool)
+    close = close_days(frame)
+    if overdue == "roll":
+        close[late] = np.datetime64(as_of, "D")
+    chance = frame["probability"].to_numpy(dtype=np.float64, copy=True)
+    if probability is not None:
+        other = probability.reindex(frame.index).to_numpy(dtype=np.float64, na_value=np.nan)
+        chance = np.where(won | np.isnan(other), chance, other)
+    tcv = frame["tcv"].to_numpy(dtype=np.float64)
+    weighted = np.where(won, 0.0, np.nan_to_num(tcv * chance, nan=0.0))
+    placed = pd.DataFrame(
+        {
+            "close": close[counts],
+            "currency": frame["currency"].to_numpy(dtype=object)[counts]
+            if not isinstance(frame["currency"].dtype, pd.CategoricalDtype)
+            else frame["currency"].array[counts],
+            **{name: _group(frame, name)[counts] for name in by},
+            "won": won[counts],
+            "overdue": late[counts],
+            "tcv": tcv[counts],
+            "probability": chance[counts],
+            "weighted": weighted[counts],
+        },
+        index=frame.index[counts],
+        copy=False,
+    )
+    return placed.explode("tag") if "tag" in by else placed
+
+
+def _group(frame: pd.DataFrame, name: str) -> pd.api.extensions.ExtensionArray:
+    if name not in GROUPS:
+        raise ArgumentError(f"cannot group by {name!r}; valid are {', '.join(GROUPS)}")
+    if name == "tag":
+        if "tags" not in frame.columns:
+            raise ArgumentError("the frame has no tags; load it with embed=('tags',) over API v2")
+        tags = [tags or (None,) for tags in frame["tags"]]
+        return pd.Series(tags, dtype=object).array
+    if name == "party":
+        names = frame["party"].astype(TEXT)
+        return names.fillna(frame["party_id"].astype(TEXT)).array
+    if name not in frame.columns:
+        raise ArgumentError(f"the frame has no column {name!r}")
+    return frame[name].array
+
+
+def close_days(frame: pd.DataFrame) -> NDArray[np.datetime64]:
+    """Return the day on which each deal closes, shape (n,), NaT if undated.
+
+    Won deals close on ``closed_at`` where known, all others on ``expected_close``.
+    """
+    expected = _days(frame["expected_close"])
+    closed = _days(frame["closed_at"])
+    won = (frame["status"] == "won").to_numpy(dtype=bool)
+    return np.where(won & ~np.isnat(closed), closed, expected)
+
+
+def _days(column: pd.Series) -> NDArray[np.datetime64]:
+    """Return calendar days; they are midnights UTC, so no zone can shift them."""
+    values = column.dt.tz_localize(None) if column.dt.tz is not None else column
+    days: NDArray[np.datetime64] = values.to_numpy().astype("datetime64[D]")
+    return days
+
+
+def buckets(
+    days: NDArray[np.datetime64], period: Period, fiscal_year_start: int
+) -> NDArray[np.int64]:
+    """Give each day the number of its period, `UNDATED` for NaT.
+
+    Months count from January 1970; quarters and years from the fiscal year's first month.
+    """
+    if period not in _MONTHS:
+        raise ArgumentError(f"period must be one of month, quarter, year, not {period!r}")
+    if fiscal_year_start not in range(1, 13):
+        raise ArgumentError(f"fiscal_year_start must be 1 to 12, not {fiscal_year_start}")
+    months = days.astype("datetime64[M]").astype(np.int64)
+    offset = 0 if period == "month" else fiscal_year_start - 1
+    return np.where(np.isnat(days), UNDATED, (months - offset) // _MONTHS[period])
+
+
+def bucket_periods(
+    numbers: NDArray[np.int64], period: Period, fiscal_year_start: int
+) -> pd.PeriodIndex:
+    """Turn bucket numbers back into pandas periods, NaT for `UNDATED`.
+
+    A fiscal year is named after the calendar year in which it ends, as pandas does.
+    """
+    end = _YEAR_ENDS[fiscal_year_start - 1]
+    freq = {"month": "M", "quarter": f"Q-{end}", "year": f"Y-{end}"}[period]
+    offset = 0 if period == "month" else fiscal_year_start - 1
+    dated = numbers != UNDATED
+    first = np.where(dated, numbers, 0) * _MONTHS[period] + offset
+    starts = pd.DatetimeIndex(first.astype("datetime64[M]").astype("datetime64[s]"))
+    return starts.to_period(freq).where(dated)

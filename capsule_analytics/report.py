@@ -1,0 +1,203 @@
+"""The report: a pipeline's figures as files.
+
+Everything is written aside and moved into place at the end, so that a run that fails leaves the
+old report as it was.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from . import forecast
+from ._csv import round_cents, write_csv
+from ._errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ._placing import Overdue, Period
+    from .schema import Pipeline
+
+FORMATS = ("png", "svg", "pdf")
+
+_FORECAST_AMOUNTS = (
+    "open_value",
+    "weighted_value",
+    "won_value",
+    "expected_value",
+    "p10",
+    "p50",
+    "p90",
+)
+_REVENUE_AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
+_FRAME_AMOUNTS = ("value", "tcv", "original_value", "original_tcv")
+_FRAME_DAYS = ("expected_close", "closed_at", "fx_date")
+_DPI = 144
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the figures of a report are made.
+
+    Attributes
+    ----------
+    by
+        Groups beside currency, as for `forecast.by_month`.
+    period
+        month, quarter or year.
+    fiscal_year_start
+        First month of the fiscal year.
+    overdue
+        keep, roll or drop.
+    probability
+        Other probabilities by opportunity id; None for Capsule's own.
+    correlation
+        How strongly deals rise and fall together, 0 to 1.
+    target
+        Adds the chance that a month and currency reach this amount.
+    formats
+        Formats of the charts, of `FORMATS`.
+    """
+
+    by: tuple[str, ...] = ()
+    period: Period = "month"
+    fiscal_year_start: int = 1
+    overdue: Overdue = "keep"
+    probability: pd.Series | None = None
+    correlation: float = 0.0
+    target: float | None = None
+    formats: tuple[str, ...] = ("png",)
+
+    def placing(self) -> dict[str, Any]:
+        """Return the options that the forecast and the revenue schedule share."""
+        return {
+            "by": self.by,
+            "period": self.period,
+            "fiscal_year_start": self.fiscal_year_start,
+            "overdue": self.overdue,
+            "probability": self.probability,
+        }
+
+
+def write_report(pipeline: Pipeline, folder: Path, options: Options | None = None) -> list[Path]:
+    """Write the report's files into a folder.
+
+    Parameters
+    ----------
+    pipeline
+        What to report.
+    folder
+        Created if it does not exist; files of an earlier report in it are replaced, others stay.
+    options
+        How the figures are made.
+
+    Returns
+    -------
+    The files, charts first.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is not valid.
+    OSError
+        If the folder cannot be written to; the old report is then as it was.
+    """
+    options = options or Options()
+    if unknown := set(options.formats) - set(FORMATS):
+        raise ArgumentError(f"unknown format {min(unknown)!r}; valid are {', '.join(FORMATS)}")
+    table = forecast.by_month(
+        pipeline,
+        **options.placing(),
+        ranges=True,
+        correlation=options.correlation,
+        target=options.target,
+    )
+    revenue = forecast.revenue_schedule(pipeline, **options.placing())
+    with _staged(folder) as staging:
+        _write_charts(table, revenue, staging, options.formats)
+        write_csv(forecast_columns(table), staging / "forecast.csv", amounts=_FORECAST_AMOUNTS)
+        write_csv(whole_cents(revenue), staging / "revenue.csv", amounts=_REVENUE_AMOUNTS)
+        write_csv(
+            pipeline.opportunities.reset_index(),
+            staging / "opportunities.csv",
+            amounts=_FRAME_AMOUNTS,
+            days=_FRAME_DAYS,
+        )
+        write_csv(pipeline.issues, staging / "data_quality.csv")
+        names = sorted(staging.iterdir(), key=lambda path: (path.suffix == ".csv", path.name))
+    return [folder / path.name for path in names]
+
+
+def forecast_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of ``forecast.csv``: the table without the parts that are overdue."""
+    return table.drop(columns=["overdue_deals", "overdue_value", "overdue_weighted"])
+
+
+def whole_cents(revenue: pd.DataFrame) -> pd.DataFrame:
+    """Round a revenue schedule so that the months of a currency still sum to their total.
+
+    Each month shows the difference of two rounded running totals, so no cent is lost or made
+    and no month is off by more than one.
+
+    Parameters
+    ----------
+    revenue
+        As `forecast.revenue_schedule` makes it.
+
+    Examples
+    --------
+    >>> third = pd.DataFrame({"month": [1, 2, 3], "currency": "GBP", "won_value": [100 / 3] * 3,
+    ...     "open_value": 0.0, "weighted_value": 0.0, "expected_value": [100 / 3] * 3})
+    >>> whole_cents(third)["won_value"].round(2).tolist()
+    [33.33, 33.34, 33.33]
+    """
+    rounded = revenue.copy()
+    series = [name for name in revenue.columns[1:] if name not in _REVENUE_AMOUNTS]
+    running = revenue.groupby(series, dropna=False, observed=True)
+    for name in _REVENUE_AMOUNTS:
+        total = running[name].cumsum()
+        cents = pd.Series(round_cents(total.to_numpy()), index=revenue.index)
+        earlier = cents.groupby([revenue[key] for key in series], dropna=False).shift(fill_value=0)
+        rounded[name] = cents - earlier
+    rounded["expected_value"] = rounded["won_value"] + rounded["weighted_value"]
+    return rounded
+
+
+def _write_charts(
+    table: pd.DataFrame, revenue: pd.DataFrame, folder: Path, formats: Sequence[str]
+) -> None:
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - a second to import, needed here alone
+
+    from . import plot  # noqa: PLC0415
+
+    for name, draw, data in (
+        ("forecast", plot.forecast, table),
+        ("revenue", plot.revenue, revenue),
+    ):
+        figure, _ = draw(data)
+        for suffix in formats:
+            figure.savefig(folder / f"{name}.{suffix}", dpi=_DPI, bbox_inches="tight")
+        plt.close(figure)
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into; move its files into place if all went well."""
+    existed = folder.is_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))
+    try:
+        yield staging
+        for path in staging.iterdir():
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(staging)
+        if not existed and not any(folder.iterdir()):
+            folder.rmdir()
