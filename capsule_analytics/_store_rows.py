@@ -109,12 +109,11 @@ def to_frame(table: pa.Table, optional: Sequence[str]) -> pd.DataFrame:
 
 
 def _from_arrow(column: Column, values: pa.ChunkedArray) -> Any:  # noqa: ANN401 - pandas arrays
-    if column.name == "status":
-        return pd.Categorical(values.to_pylist(), categories=list(STATUSES))
     match column.kind:
         case "category":
-            labels = sorted(set(values.drop_null().to_pylist()))
-            return pd.Categorical(values.to_pylist(), categories=pd.Index(labels, dtype=object))
+            found = sorted(set(values.drop_null().to_pylist()))
+            labels = pd.Index(STATUSES if column.name == "status" else found, dtype=object)
+            return pd.Categorical(values.to_pylist(), categories=labels)
         case "date" | "timestamp":
             moments = values.cast("timestamp[us]").to_numpy().astype("datetime64[us]")
             return pd.DatetimeIndex(moments).tz_localize("UTC")

@@ -12,9 +12,9 @@ Examples
 >>> days = sample_history()
 >>> folder = tempfile.TemporaryDirectory()
 >>> with open_store(f"{folder.name}/history.duckdb") as store:
-...     for pipeline in days:
-...         store.record(pipeline)
-...     spring = store.as_of("2026-03-31")
+...     store.record(days[0])
+...     store.record(days[1])
+...     spring = store.as_of("2025-05-15")
 >>> folder.cleanup()
 >>> bridge = changes(spring, days[-1])
 >>> list(bridge["part"].cat.categories[:3])

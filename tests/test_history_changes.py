@@ -142,6 +142,16 @@ def test_the_deals_behind_the_bars() -> None:
     assert table.set_index("opportunity_id").loc[6, "owner"] == "bo"
 
 
+def test_a_value_without_end_counts_nothing() -> None:
+    before, after = before_and_after(({"value": 1}, {"value": 1}), ({"value": 3}, None))
+    endless = before.opportunities.assign(tcv=[1, float("inf")])
+    assert bridge(replace(before, opportunities=endless), after) == {
+        ("GBP", "opening"): (2, 1),
+        ("GBP", "deleted"): (1, 0),
+        ("GBP", "closing"): (1, 1),
+    }
+
+
 def test_what_was_compared_is_noted() -> None:
     before, after = before_and_after(({"value": 1}, {"value": 1}))
     table = history.changes(before, after, period=(date(2026, 10, 1), "2026-12-31"))

@@ -439,6 +439,29 @@ def test_a_disk_that_is_full_leaves_the_last_snapshot(tmp_path: Path) -> None:
         store.record(on_day(2, {"value": 2}))
 
 
+WITHOUT_DUCKDB = """
+import sys
+sys.modules["duckdb"] = None
+from capsule_analytics import _errors, history, load_sample
+sample = load_sample()
+assert len(history.changed_deals(sample, sample)) == 0
+try:
+    history.open_store(sys.argv[1])
+except _errors.MissingExtraError as error:
+    print(error)
+"""
+
+
+def test_only_the_store_needs_the_extra(tmp_path: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", WITHOUT_DUCKDB, tmp_path / "history.duckdb"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert 'pip install "capsule-analytics[history]"' in done.stdout
+
+
 def test_a_store_of_a_newer_release(store: history.Store) -> None:
     store._connection.execute("UPDATE store SET version = 2")
     store.close()
