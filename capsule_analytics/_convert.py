@@ -108,7 +108,8 @@ def integers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> pd
         if math.isnan(number):
             mask[row] = True
         elif number != int(number) or not _LEAST <= _exact_integer(value) <= _MOST:
-            problems.append(Problem(row, "not_a_number", f"{name} is {_show(value)}, not whole"))
+            # A number, so it is shown alike whether the wire sent it as text or not.
+            problems.append(Problem(row, "not_a_number", f"{name} is {_cut(value)}, not whole"))
             mask[row] = True
         else:
             values[row] = _exact_integer(value)
@@ -209,5 +210,9 @@ def _moment(text: str) -> datetime | None:
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    return _cut(repr(value))
+
+
+def _cut(value: str | float) -> str:
+    text = str(value)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

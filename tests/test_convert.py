@@ -127,7 +127,7 @@ def test_what_is_not_whole_or_too_large_is_missing(value: float, shown: str) -> 
     )
     assert read("integers", [repr(value), "3"], typed=False) == (
         [None, 3],
-        [Problem(0, "not_a_number", f"x is {repr(value)!r}, not whole")],
+        [Problem(0, "not_a_number", f"x is {shown}, not whole")],
     )
 
 
