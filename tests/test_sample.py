@@ -1,0 +1,124 @@
+"""`load_sample`: the shipped account in the frame, its flaws read as flaws."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import capsule_analytics as ca
+from capsule_analytics import sample
+
+FLAWS = {
+    1466: {"negative_duration"},
+    1470: {"missing_close_date"},
+    1472: {"missing_value"},
+    1477: {"missing_name"},
+    1488: {"not_a_number", "missing_value"},  # "12,500"
+    1489: {"bad_date", "missing_close_date"},  # 0000-00-00
+    1506: {"negative_value"},
+    1547: {"missing_duration"},
+    1554: {"unknown_currency"},
+    1575: {"milestone_probability"},
+    1579: {"bad_date", "missing_close_date"},  # 2019-13-45
+    1580: {"missing_close_date"},
+    1591: {"unknown_milestone"},
+    1597: {"missing_value"},
+    1598: {"probability_out_of_range", "milestone_probability"},  # 150 %
+    1603: {"missing_close_date"},
+    1606: {"zero_duration"},
+    1619: {"missing_currency"},
+}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> ca.Pipeline:
+    return ca.load_sample()
+
+
+def test_it_is_the_account_that_the_readme_describes(pipeline: ca.Pipeline) -> None:
+    assert repr(pipeline).startswith(
+        "<Pipeline of Tarn & Reed Consulting Ltd as of 2026-10-15: 164 open, 216 won, 222 lost;"
+    )
+    assert pipeline.loaded_at == pd.Timestamp("2026-10-15", tz="UTC")
+    assert pipeline.milestones["name"].tolist()[-2:] == ["Won", "Lost"]
+    assert pipeline.opportunities["currency"].value_counts().to_dict() == {
+        "GBP": 418,
+        "EUR": 101,
+        "USD": 45,
+        "CHF": 35,
+        "XXX": 1,
+    }
+
+
+def test_each_flaw_is_found_and_nothing_else_is(pipeline: ca.Pipeline) -> None:
+    issues = pipeline.issues[pipeline.issues["check"] != "overdue"]
+    found = issues.groupby("opportunity_id")["check"].agg(set).to_dict()
+    assert found == FLAWS
+    assert (pipeline.issues["check"] == "overdue").sum() == 39
+
+
+@pytest.mark.parametrize(
+    ("key", "column", "value"),
+    [
+        (1488, "value", None),
+        (1489, "expected_close", None),
+        (1466, "tcv", -9400.0),  # 4,700 a week for -2 weeks
+        (1506, "tcv", -4750.0),
+        (1547, "tcv", None),  # 3,150 a month for nobody knows how long
+        (1606, "tcv", 0.0),
+        (1575, "probability", 0.7),  # that of Negotiation
+        (1598, "probability", 0.5),  # that of Proposal
+        (1591, "milestone", "Scoping"),
+        (1591, "status", "open"),
+        (1523, "owner", None),
+        (1523, "team", "Home accounts"),
+        (1558, "party", None),
+        (1619, "currency", None),
+        (1477, "name", None),
+        (1601, "tags", None),
+    ],
+)
+def test_a_flaw_leaves_the_rest_of_the_record(
+    pipeline: ca.Pipeline, key: int, column: str, value: Any
+) -> None:
+    got = pipeline.opportunities[column].loc[key]
+    assert pd.isna(got) if value is None else got == value
+
+
+def test_awkward_names_survive(pipeline: ca.Pipeline) -> None:
+    names = pipeline.opportunities["name"]
+    assert "\n" in names.loc[1448]
+    assert names.loc[1531].startswith("=")
+    assert names.loc[1336].startswith("需要")
+    assert names.loc[1587].startswith("🚀")
+    assert "&" in names.loc[1476]
+    assert "<" in names.loc[1539]
+
+
+def test_tags_and_fields_are_there(pipeline: ca.Pipeline) -> None:
+    frame = pipeline.opportunities
+    present = frame["tags"].dropna()
+    assert len(present) == 601
+    assert {type(tags) for tags in present} == {tuple}
+    assert {type(fields) for fields in frame["fields"].dropna()} == {dict}
+
+
+def test_another_day_sees_other_deals_as_overdue(pipeline: ca.Pipeline) -> None:
+    earlier = ca.load_sample(as_of=date(2026, 1, 1))
+    assert earlier.as_of == date(2026, 1, 1)
+    assert (earlier.issues["check"] == "overdue").sum() == 2
+    pd.testing.assert_frame_equal(earlier.opportunities, pipeline.opportunities)
+
+
+def test_each_load_is_a_pipeline_of_its_own() -> None:
+    first = ca.load_sample()
+    first.opportunities["value"] = 0.0
+    assert ca.load_sample().opportunities["value"].sum() > 0
+
+
+def test_the_files_are_where_they_are_said_to_be() -> None:
+    assert sample.account_path().is_file()
+    assert (sample.sample_folder() / "snapshots.json").is_file()
