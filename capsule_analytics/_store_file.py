@@ -148,6 +148,7 @@ def _create(path: Path) -> None:
         aside = Path(folder) / path.name
         with duckdb.connect(aside, config=_OFFLINE) as connection:
             _apply(connection, 0)
+            connection.execute("CHECKPOINT")  # the journal is left behind, so nothing may be in it
         try:
             path.hardlink_to(aside)  # refuses to replace what another run made meanwhile
         except FileExistsError:
