@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from . import _v1, _v2
 from ._errors import ArgumentError, NotFoundError
@@ -76,13 +77,13 @@ class CapsuleClient:
         self.api_version = api_version
         root = self.api.root(account, base_url.rstrip("/") if base_url else None)
         self.transport = Transport(self.api, root, token, timeout=timeout, on_wait=on_wait)
-        self.account = account or ""
+        self.account = account or urlsplit(self.transport.root).netloc
         self._milestones: list[Record] | None = None
         self._currencies: list[str] | None = None
 
     def __repr__(self) -> str:
         """Show where it connects, never the token."""
-        return f"<CapsuleClient {self.api_version} of {self.account or self.transport.root}>"
+        return f"<CapsuleClient {self.api_version} of {self.account}>"
 
     def __enter__(self) -> Self:
         """Return the client; leaving the block closes its connections."""
@@ -166,9 +167,34 @@ class CapsuleClient:
         rows = zip(*columns.values(), strict=True)
         return [typed_record(dict(zip(columns, row, strict=True))) for row in rows]
 
-    def fetch_page(self, query: Query, position: int, limit: int) -> Page:
-        """Return one raw page; `position` is the wire format's own."""
-        return self.transport.call(self.api.list_page(query, position, limit), self.api.parse_page)
+    def fetch_page(
+        self,
+        query: Query,
+        position: int,
+        limit: int,
+        keep: Callable[[bytes, Mapping[str, str]], None] | None = None,
+    ) -> Page:
+        """Return one raw page.
+
+        Parameters
+        ----------
+        query
+            Which list, as `resolve` returns it.
+        position
+            Where the page begins, in the wire format's own unit.
+        limit
+            Most records to return.
+        keep
+            Receives body and headers of the answer once it could be read.
+        """
+
+        def parse(body: bytes, headers: Mapping[str, str]) -> Page:
+            page = self.api.parse_page(body, headers)
+            if keep is not None:
+                keep(body, headers)
+            return page
+
+        return self.transport.call(self.api.list_page(query, position, limit), parse)
 
     def resolve(self, query: Query) -> Query:
         """Check a query's milestone against the account, and turn its owner into an id."""

@@ -1,10 +1,6 @@
 """From an account to a complete `Pipeline`: every page, each opportunity once, or an error.
 
-Records that change while pages are read shift the pages: one deal can appear twice, another
-never. So the loader asks what changed since before it began. If nothing did, one pass is
-complete. If something did, it fetches what changed and reads again on other page boundaries,
-until the windows it saw prove that nothing unchanged can have slipped between them
-(`_paging.covers`), or a pass goes by in quiet. If neither happens within a few passes, it fails.
+How that is made sure is told in `_complete`.
 """
 
 from __future__ import annotations
@@ -14,23 +10,21 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from ._assemble import Assembler, finish_pipeline, milestone_frame
+from ._assemble import Assembler, assemble, finish_pipeline, milestone_frame
+from ._cache import PageCache
+from ._complete import CompleteReading
 from ._errors import (
     ApiError,
     ArgumentError,
-    CompletenessError,
     DataError,
-    RateLimitError,
 )
 from ._http import MAX_CONNECTIONS
-from ._paging import PagedList, Pass, Window, covers
-from ._records import as_utc
-from ._wire import Api, Page, Query, RawColumns
+from ._wire import Api, Page, Query
 from .client import api_of
 
 if TYPE_CHECKING:
@@ -40,30 +34,8 @@ if TYPE_CHECKING:
     from .client import CapsuleClient
     from .schema import Pipeline
 
-MOST_PASSES = 6
-
-_OVERLAP = timedelta(minutes=10)  # covers clocks of the server that disagree
-_GRIDS = (1.0, 0.83, 0.67, 0.91, 0.59, 0.77)  # page sizes of the passes: other boundaries each
 _PAGE_SIZE = 100
 _AHEAD = 8  # saved pages parsed ahead of the one that is being typed
-
-
-class Changes(NamedTuple):
-    """What the account says has changed since a time.
-
-    Attributes
-    ----------
-    pages
-        The changed records themselves.
-    stamps
-        Raw id and time of the last change of each.
-    gone
-        Raw ids of what was deleted or hidden.
-    """
-
-    pages: list[RawColumns]
-    stamps: dict[object, object]
-    gone: set[object]
 
 
 def load_pipeline(
@@ -77,6 +49,7 @@ def load_pipeline(
     workers: int = 6,
     page_size: int = _PAGE_SIZE,
     progress: Callable[[int], None] | None = None,
+    resume: bool | None = None,
 ) -> Pipeline:
     """Load every opportunity of an account.
 
@@ -100,6 +73,9 @@ def load_pipeline(
         Records to ask for in a page, 1 to 100.
     progress
         Called with the number of records of each page that arrived.
+    resume
+        True takes up a load that failed within the last day, and keeps the pages of this one
+        until it is done; False keeps them but starts afresh; None keeps nothing on disk.
 
     Returns
     -------
@@ -121,22 +97,25 @@ def load_pipeline(
     query = client.resolve(Query(milestone, tag, None if asked_here else owner, embed=tuple(embed)))
     milestones = milestone_frame(client.fetch_milestones(), typed=api.TYPED)
     began = client.transport.server_time or datetime.now(UTC)
-    loading = _Loading(
+    loading = CompleteReading(
         client,
         query,
         began=began,
         workers=workers,
         page_size=page_size,
         progress=progress or (lambda _: None),
+        cache=None if resume is None else PageCache(client.transport.root, query, page_size),
     )
+    if resume:
+        loading.take_up()
     with _no_garbage_collection():
         assembler = loading.run()
         pipeline = finish_pipeline(
             assembler,
             milestones,
             currencies=_currencies(client),
-            loaded_at=pd.Timestamp(began),
-            as_of=as_of or began.date(),
+            loaded_at=pd.Timestamp(loading.began),
+            as_of=as_of or loading.began.date(),
             account=client.account,
             repeats=loading.repeats,
             gone=frozenset(int(str(key)) for key in loading.gone),
@@ -144,183 +123,62 @@ def load_pipeline(
     return select(pipeline, owner=asked_here) if asked_here else pipeline
 
 
-class _Loading:
-    """The passes over one account's list."""
+class Update(NamedTuple):
+    """What changed in an account since an earlier load.
 
-    def __init__(
-        self,
-        client: CapsuleClient,
-        query: Query,
-        *,
-        began: datetime,
-        workers: int,
-        page_size: int,
-        progress: Callable[[int], None],
-    ) -> None:
-        self._client = client
-        self._query = query
-        self._filtered = query != Query(embed=query.embed)
-        self._since = began - _OVERLAP
-        self._page_size = page_size
-        self._progress = progress
-        self._list = self._paged(query, workers)
-        self.passes = 0
-        self.repeats = False
-        self.gone: set[object] = set()
-
-    def _paged(self, query: Query, workers: int) -> PagedList:
-        client = self._client
-        return PagedList(
-            lambda position, limit: client.fetch_page(query, position, limit),
-            first=client.api.FIRST,
-            step=client.api.step,
-            workers=workers,
-            interrupt=client.transport.interrupt,
-        )
-
-    def run(self) -> Assembler:
-        """Read until everything is shown to be there."""
-        before = self._changes()
-        if before is None:
-            return self._until_two_agree()
-        assembler, windows = self._assembler(), list[Window]()
-        for grid in _GRIDS:
-            if self._filtered:  # a deal may have left the filter meanwhile: start afresh
-                assembler = self._assembler()
-            began = self._now()
-            seen = self._pass(grid, assembler)
-            after = self._changes()
-            if after is None:
-                break
-            self.gone = after.gone
-            if seen.consistent and _is_quiet(before, after, began):
-                return assembler
-            if not self._filtered:
-                self.repeats = True
-                for page in after.pages:
-                    assembler.add(page)
-                windows += seen.windows
-                if covers(windows, after.stamps.keys() | after.gone):
-                    return assembler
-            self._let_the_second_pass(after)
-            before = after
-        raise CompletenessError(
-            f"the account changed during each of {self.passes} readings, so a deal may have been "
-            "missed; try again when fewer people are working in it"
-        )
-
-    def _until_two_agree(self) -> Assembler:
-        """Read until two passes see the same, for servers that cannot tell what changed."""
-        last: dict[object, object] | None = None
-        for _ in _GRIDS:
-            assembler = self._assembler()
-            stamps: dict[object, object] = {}
-            seen = self._pass(1.0, assembler, stamps)
-            if seen.consistent and stamps == last:
-                return assembler
-            last = stamps
-        raise CompletenessError(
-            f"{self.passes} readings of the account never agreed, and the server does not tell "
-            "what changed between them"
-        )
-
-    def _assembler(self) -> Assembler:
-        return Assembler(typed=self._client.api.TYPED)
-
-    def _pass(
-        self, grid: float, assembler: Assembler, stamps: dict[object, object] | None = None
-    ) -> Pass:
-        def take(page: RawColumns) -> None:
-            if stamps is not None:
-                stamps.update(_stamps(page))
-            assembler.add(page)
-            self._progress(len(page["id"]))
-
-        self.passes += 1
-        return self._list.read(max(1, round(self._page_size * grid)), take)
-
-    def _changes(self) -> Changes | None:
-        """Ask what changed since before the load; None if the server cannot tell."""
-        try:
-            pages, stamps = self._changed()
-            deleted = self._client.fetch_deleted(self._since)
-        except (ApiError, DataError) as error:
-            if isinstance(error, RateLimitError) or getattr(error, "status", 0) == 401:  # noqa: PLR2004
-                raise
-            return None
-        except _CannotTellError:
-            return None
-        when = {record["id"]: record["deleted_at"] for record in deleted.records}
-        when |= {record["id"]: record["deleted_at"] for record in deleted.restricted}
-        gone = {key for key, moment in when.items() if str(moment) >= str(stamps.get(key, ""))}
-        return Changes(pages, stamps, gone)
-
-    def _changed(self) -> tuple[list[RawColumns], dict[object, object]]:
-        """Read the changed records; a list of several pages until it holds still."""
-        query = Query(changed_since=self._since, embed=self._query.embed)
-        last: dict[object, object] | None = None
-        for _ in range(MOST_PASSES):
-            pages: list[RawColumns] = []
-            stamps: dict[object, object] = {}
-
-            def take(
-                page: RawColumns,
-                pages: list[RawColumns] = pages,
-                stamps: dict[object, object] = stamps,
-            ) -> None:
-                found = _stamps(page)
-                if not all(_is_since(stamp, self._since) for stamp in found.values()):
-                    raise _CannotTellError
-                pages.append(page)
-                stamps.update(found)
-
-            self._paged(query, workers=1).read(_PAGE_SIZE, take)
-            if len(pages) <= 1 or stamps == last:
-                return pages, stamps
-            last = stamps
-        raise CompletenessError("the list of what changed does not hold still")
-
-    def _now(self) -> datetime:
-        return self._client.transport.server_time or datetime.now(UTC)
-
-    def _let_the_second_pass(self, after: Changes) -> None:
-        """Wait until a change would get another time than those seen, which are whole seconds."""
-        now = self._now().replace(microsecond=0)
-        if any((read := _moment(stamp)) and read >= now for stamp in after.stamps.values()):
-            self._client.transport.wait(1.05)
-
-
-class _CannotTellError(Exception):
-    """The server does not filter by the time of change."""
-
-
-def _stamps(page: RawColumns) -> dict[object, object]:
-    return dict(zip(page["id"], page["updated_at"], strict=True))
-
-
-def _moment(stamp: object) -> datetime | None:
-    try:
-        return as_utc(datetime.fromisoformat(str(stamp)))  # type: ignore[no-any-return]
-    except ValueError:
-        return None
-
-
-def _is_since(stamp: object, since: datetime) -> bool:
-    moment = _moment(stamp)
-    return moment is not None and moment >= since - timedelta(seconds=1)
-
-
-def _is_quiet(before: Changes, after: Changes, began: datetime) -> bool:
-    """Tell whether nothing changed between two questions, the first asked by `began`.
-
-    Times are whole seconds, so a change in the second of `began` may hide behind an earlier one.
+    Attributes
+    ----------
+    pipeline
+        The opportunities that were created or changed.
+    deleted_ids
+        Ids of those that are gone, or hidden from the token.
     """
-    second = began.replace(microsecond=0)
-    return (
-        before.stamps == after.stamps
-        and before.gone == after.gone
-        and not any((m := _moment(stamp)) and m >= second for stamp in after.stamps.values())
+
+    pipeline: Pipeline
+    deleted_ids: list[int]
+
+
+def load_changes(
+    client: CapsuleClient, since: datetime, *, embed: Sequence[str] = ()
+) -> Update | None:
+    """Load what changed since an earlier load, and a little more.
+
+    Parameters
+    ----------
+    client
+        The account.
+    since
+        ``loaded_at`` of the earlier load. It is asked from ten minutes before, because the
+        server's clocks may disagree; what did not change costs nothing to record again.
+    embed
+        As for `load_pipeline`.
+
+    Returns
+    -------
+    The changes, or None if the server cannot tell them and everything must be loaded.
+
+    Raises
+    ------
+    CapsuleError
+        If the account cannot be read.
+    """
+    api = client.api
+    milestones = milestone_frame(client.fetch_milestones(), typed=api.TYPED)
+    began = client.transport.server_time or datetime.now(UTC)
+    reading = CompleteReading(client, Query(embed=tuple(embed)), began=since)
+    if (changes := reading.changes()) is None:
+        return None
+    pipeline = assemble(
+        changes.pages,
+        typed=api.TYPED,
+        milestones=milestones,
+        currencies=_currencies(client),
+        loaded_at=pd.Timestamp(began),
+        as_of=began.date(),
+        account=client.account,
+        repeats=True,
     )
+    return Update(pipeline, sorted(int(str(key)) for key in changes.gone))
 
 
 def _currencies(client: CapsuleClient) -> list[str]:

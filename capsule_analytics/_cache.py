@@ -1,0 +1,97 @@
+"""Pages kept on disk while a long load runs, so that a failed one can be taken up again.
+
+They lie in the user's cache folder, readable by the user alone, hold what the server sent (never
+the token), and are removed when the load is done. What changed since the first attempt began is
+found as in any other load, so an old page cannot hide a change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ._wire import Query
+
+WORTH_KEEPING = 50
+"""Pages from which a failed load is worth taking up again."""
+
+_OLDEST = timedelta(hours=24)
+_HEADERS = ("Link", "X-Pagination-Has-More")  # what the twins read of an answer's headers
+
+
+class PageCache:
+    """The pages of one load of one list.
+
+    Parameters
+    ----------
+    root
+        URL of the API.
+    query
+        Which list.
+    page_size
+        Records asked for in a page.
+    folder
+        Where caches lie; None means the user's cache folder.
+    """
+
+    def __init__(self, root: str, query: Query, page_size: int, folder: Path | None = None) -> None:
+        from platformdirs import user_cache_path  # noqa: PLC0415 - needed for live loads alone
+
+        name = hashlib.sha256(repr((root, tuple(query), page_size)).encode()).hexdigest()[:32]
+        self._folder = (folder or user_cache_path("capsule-analytics")) / "loads" / name
+
+    def begin(self, state: Mapping[str, Any]) -> None:
+        """Start afresh, remembering how the account stood when the load began."""
+        self.remove()
+        self._folder.mkdir(parents=True, mode=0o700)
+        self._write("began.json", orjson.dumps({"saved": datetime.now(UTC), **state}))
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what `begin` was told, or None if there is nothing recent to take up."""
+        try:
+            state: dict[str, Any] = orjson.loads((self._folder / "began.json").read_bytes())
+            saved = datetime.fromisoformat(state["saved"])
+        except (OSError, orjson.JSONDecodeError, KeyError, ValueError):
+            return None
+        return state if datetime.now(UTC) - saved < _OLDEST else None
+
+    def write(self, position: int, limit: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Keep one page."""
+        kept = {name: headers[name] for name in _HEADERS if name in headers}
+        self._write(_name(position, limit), orjson.dumps(kept) + b"\n" + body)
+
+    def read(self, position: int, limit: int) -> tuple[bytes, dict[str, str]] | None:
+        """Return a page as it was written, if it was."""
+        try:
+            head, _, body = (self._folder / _name(position, limit)).read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        return body, orjson.loads(head)
+
+    def is_worth_keeping(self) -> bool:
+        """Tell whether enough pages have arrived to take the load up later."""
+        return sum(1 for _ in self._folder.glob("*.page")) > WORTH_KEEPING
+
+    def remove(self) -> None:
+        """Remove every page."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all, readable by the user alone."""
+        path = self._folder / name
+        aside = path.with_suffix(".new")
+        aside.touch(mode=0o600)
+        aside.write_bytes(data)
+        aside.replace(path)
+
+
+def _name(position: int, limit: int) -> str:
+    return f"{position}-{limit}.page"
