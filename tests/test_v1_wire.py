@@ -338,7 +338,7 @@ def test_a_refusal_is_told_in_the_servers_words(body: bytes, words: str) -> None
         (b"<opportunities>\xff\xfe</opportunities>", "no XML"),
         (b'<?xml version="1.0" encoding="nonsense"?><opportunities/>', "no XML"),
         (b"<!DOCTYPE html><html><body><p>Log in<br></body></html>", "an HTML page"),
-        (b"<HTML><BODY>Maintenance</BODY></HTML>", "<HTML>"),
+        (b"<HTML><BODY>Maintenance</BODY></HTML>", "an HTML page"),
         (b'{"opportunities": []}', "no XML"),
         (b"<opportunity><id>1</id></opportunity>", "the XML is <opportunity>"),
         (b"<x>" * 300 + b"</x>" * 300, "no XML"),
