@@ -25,6 +25,7 @@ _EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
 _FIRST, _LAST = np.datetime64("1900-01-01"), np.datetime64("2199-12-31T23:59:59")
 _NONE = type(None)
 _LEAST, _MOST = -(2**63), 2**63 - 1
+_HUGE = 1e18  # no amount is as large, and much larger ones would make totals infinite
 _SHOWN = 80
 
 
@@ -53,7 +54,7 @@ def numbers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> NDA
 
     Returns
     -------
-    Shape (n,), NaN where absent or unreadable.
+    Shape (n,), NaN where absent, unreadable or beyond all amounts (1e18).
     """
     expected = {int, float, _NONE} if typed else {str, _NONE}
     if set(map(type, raw)) <= expected:
@@ -64,13 +65,24 @@ def numbers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> NDA
             pass
         else:
             # float() also reads "nan" and "inf", which are no amounts.
-            if np.isfinite(read).sum() == len(raw) - raw.count(None):
+            if (np.abs(read) < _HUGE).sum() == len(raw) - raw.count(None):
                 return read
-    values = [_number(name, row, value, problems, typed=typed) for row, value in enumerate(raw)]
+    values = [
+        _number(name, row, value, problems, typed=typed, below=_HUGE)
+        for row, value in enumerate(raw)
+    ]
     return np.array(values, dtype=np.float64)
 
 
-def _number(name: str, row: int, value: object, problems: list[Problem], *, typed: bool) -> float:
+def _number(
+    name: str,
+    row: int,
+    value: object,
+    problems: list[Problem],
+    *,
+    typed: bool,
+    below: float = math.inf,
+) -> float:
     if value is None:
         return math.nan
     if isinstance(value, int | float | str) and not isinstance(value, bool):
@@ -78,7 +90,7 @@ def _number(name: str, row: int, value: object, problems: list[Problem], *, type
             number = float(value)
         except (ValueError, OverflowError):
             number = math.nan
-        if math.isfinite(number):
+        if abs(number) < below:
             if typed and isinstance(value, str):
                 problems.append(Problem(row, "text_number", f"{name} is text: {_show(value)}"))
             return number

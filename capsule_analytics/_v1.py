@@ -157,7 +157,11 @@ def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:  # noqa: 
     gone = _root(body, "deletedOpportunities").iterchildren("deletedOpportunity")
     records = [_fields(record) for record in gone]
     return Deleted(
-        [{"id": r.get("id"), "deleted_at": r.get("deletedDate")} for r in records],
+        [
+            {"id": r["id"], "deleted_at": r.get("deletedDate")}
+            for r in records
+            if (r.get("id") or "").strip().isdecimal()
+        ],
         restricted=[],
         more=False,
     )

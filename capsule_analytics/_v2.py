@@ -195,8 +195,9 @@ def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:
     data = _load(body, "opportunities")
     gone, hidden = (
         [
-            {"id": r.get("id"), "deleted_at": r.get("deletedAt", r.get("restrictedAt"))}
+            {"id": r["id"], "deleted_at": r.get("deletedAt", r.get("restrictedAt"))}
             for r in _list(data, name)
+            if isinstance(r.get("id"), int)
         ]
         for name in ("opportunities", "restrictedOpportunities")
     )
@@ -334,6 +335,8 @@ def _columns(records: list[dict[str, Any]]) -> RawColumns:
         last.get("name") if isinstance(last := milestone.get("lastOpenMilestone"), dict) else last
         for milestone in parts["milestone"]
     ]
+    if not set(map(type, columns["id"])) <= {int}:  # others compare ids, so they must be hashable
+        columns["id"] = [str(key) if isinstance(key, list | dict) else key for key in columns["id"]]
     if any("tags" in record for record in records):
         columns["tags"] = [_tags(record.get("tags")) for record in records]
     if any("fields" in record for record in records):

@@ -267,6 +267,8 @@ def opportunities_from_pages(
 
     Raises
     ------
+    ArgumentError
+        If a page is not bytes, or `pages` is one body and not several.
     DataError
         If a page is not what the version sends; the message tells which.
 
@@ -296,7 +298,9 @@ def _parsed_ahead(pages: Iterable[bytes], api: Api) -> Iterator[Future[Page]]:
     """Parse a few pages ahead in a thread: lxml works on the next while this one is typed."""
     with ThreadPoolExecutor(1) as pool:
         waiting: deque[Future[Page]] = deque()
-        for body in pages:
+        for number, body in enumerate(pages, start=1):
+            if not isinstance(body, bytes):
+                raise ArgumentError(f"page {number} is {type(body).__name__}, not bytes as it came")
             waiting.append(pool.submit(api.parse_page, body, {}))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft()

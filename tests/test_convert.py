@@ -88,8 +88,19 @@ def test_infinite_numbers_are_none() -> None:
     assert [problem.row for problem in problems] == [0, 1]
 
 
+@pytest.mark.parametrize("typed", [True, False])
+@pytest.mark.parametrize("value", [1e18, -1e300, 10**18, 2**64 - 1])
+def test_an_amount_that_would_swallow_every_total_is_missing(value: float, typed: bool) -> None:
+    raw, other = (value, 1) if typed else (repr(value), "1")
+    assert read("numbers", [raw, other], typed=typed) == (
+        [None, 1.0],
+        [Problem(0, "not_a_number", f"x is {raw!r}")],
+    )
+    assert read("numbers", [9e17, None], typed=True) == ([9e17, None], [])
+
+
 @patient
-@given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False)))
+@given(st.lists(st.none() | st.floats(-1e17, 1e17)))
 def test_every_number_comes_back_from_json_and_from_xml(values: list[float | None]) -> None:
     assert read("numbers", values, typed=True) == (values, [])
     written = [None if value is None else repr(value) for value in values]

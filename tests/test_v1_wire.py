@@ -274,7 +274,9 @@ def test_currencies_are_codes_without_blanks() -> None:
 
 def test_deletions_are_read() -> None:
     body = b"""<deletedOpportunities size="1"><!-- gone --><deletedOpportunity><id>90</id>
-      <deletedDate>2026-01-20T10:00:00Z</deletedDate></deletedOpportunity></deletedOpportunities>"""
+      <deletedDate>2026-01-20T10:00:00Z</deletedDate></deletedOpportunity>
+      <deletedOpportunity/><deletedOpportunity><id>x</id></deletedOpportunity>
+      </deletedOpportunities>"""
     found = _v1.parse_deleted(body, {})
     assert found.records == [{"id": "90", "deleted_at": "2026-01-20T10:00:00Z"}]
     assert (found.restricted, found.more) == ([], False)
@@ -353,6 +355,13 @@ def test_what_is_no_page_is_a_data_error(body: bytes, says: str) -> None:
 def test_a_saved_page_that_cannot_be_read_is_named_by_its_number() -> None:
     with pytest.raises(DataError, match="page 2: expected <opportunities>"):
         opportunities_from_pages([OPPORTUNITY, OPPORTUNITY[:100]])
+
+
+def test_saved_pages_must_be_bytes_and_several() -> None:
+    with pytest.raises(ArgumentError, match="page 2 is str, not bytes"):
+        opportunities_from_pages([OPPORTUNITY, OPPORTUNITY.decode()])  # type: ignore[list-item]
+    with pytest.raises(ArgumentError, match="page 1 is int, not bytes"):
+        opportunities_from_pages(OPPORTUNITY)  # type: ignore[arg-type]
 
 
 def entities(depth: int, inner: str) -> bytes:

@@ -359,7 +359,12 @@ def test_currencies_that_are_no_list_are_a_data_error(currencies: Any) -> None:
 def test_deletions_and_restrictions_are_read() -> None:
     body = orjson.dumps(
         {
-            "opportunities": [{"id": 90, "deletedAt": "2026-01-20T10:00:00Z"}],
+            "opportunities": [
+                {"id": 90, "deletedAt": "2026-01-20T10:00:00Z"},
+                {"id": None, "deletedAt": "2026-01-20T10:00:00Z"},
+                {"id": [90]},
+                {},
+            ],
             "restrictedOpportunities": [
                 {"id": 91, "restrictedAt": "2026-01-21T10:00:00Z"},
                 {"id": 92, "name": "Private", "isRestricted": True},
@@ -518,6 +523,15 @@ def test_a_wrong_type_is_reported_and_stops_nothing(
     assert checks(made, 2)[check] == detail
     assert check not in checks(made, 1)
     assert made.opportunities["tcv"].loc[1] == 6006.0
+
+
+@pytest.mark.parametrize("odd", [[7], {"id": 7}, "x", 1.5, True, None])
+def test_an_odd_id_can_be_compared_and_the_record_is_kept(odd: Any) -> None:
+    found = _v2.parse_page(page({"id": odd, "name": "kept"}, {"id": 3}), {})
+    assert 3 in set(found.columns["id"])
+    made = pipeline({"id": odd, "name": "kept"}, {"id": 3})
+    assert made.opportunities["name"].loc[-1] == "kept"
+    assert "missing_id" in checks(made, -1)
 
 
 def test_an_owner_or_milestone_given_as_text_is_read() -> None:
