@@ -258,7 +258,10 @@ def _spread_amounts(keys: pd.DataFrame, spans: _Spans, amounts: dict[str, Floats
     """Sum spread deals by month and group, for the months of each group's first to last deal."""
     group = keys.groupby(list(keys.columns), dropna=False, observed=True, sort=False).ngroup()
     code = group.to_numpy()
-    labels = keys.iloc[np.unique(code, return_index=True)[1]]
+    # Some row of each group, which is all that its labels need: np.unique would sort for it.
+    sample = np.zeros(code.max() + 1, dtype=np.int64)
+    sample[code] = np.arange(len(code))
+    labels = keys.iloc[sample]
     first = np.full(len(labels), np.iinfo(np.int64).max)
     last = np.full(len(labels), np.iinfo(np.int64).min)
     np.minimum.at(first, code, spans.first)

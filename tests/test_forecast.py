@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -326,3 +328,12 @@ def test_a_million_deals_of_a_tenth_are_exact_to_the_cent() -> None:
     frame = one.iloc[np.zeros(1_000_000, dtype=int)]
     (value,) = by_month(frame, as_of=AS_OF)["open_value"]
     assert abs(value - 100_000) < 1e-6
+
+
+def test_the_examples_of_the_guide_are_true() -> None:
+    guide = Path(__file__).parents[1] / "docs" / "forecast.md"
+    result = doctest.testfile(
+        str(guide), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    assert result.attempted > 10
+    assert result.failed == 0

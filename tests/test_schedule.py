@@ -205,8 +205,9 @@ def test_by_group_and_currency() -> None:
         ),
         by="owner",
     )
-    rows = table[["month", "currency", "owner", "open_value"]].astype(object)
-    assert [tuple(row) for row in rows.astype({"month": str}).fillna("-").to_numpy()] == [
+    shown = table[["month", "currency", "owner", "open_value"]].astype({"month": str})
+    rows = shown.astype(object).where(shown.notna(), "-")
+    assert [tuple(row) for row in rows.to_numpy()] == [
         ("2026-11", "EUR", "ann", 4),
         ("2026-11", "GBP", "ann", 1),
         ("2026-11", "-", "-", 8),
@@ -242,9 +243,9 @@ def test_other_probabilities_weigh_the_schedule() -> None:
 
 
 def test_ids_that_repeat_where_accounts_were_put_together() -> None:
-    one = deals([deal(100, "MONTH", 2, "2026-11-02")]).opportunities
-    other = deals([deal(7, None, None, "2026-11-02")]).opportunities
-    table = revenue_schedule(pd.concat([one, other]), as_of=AS_OF)
+    both = [deal(100, "MONTH", 2, "2026-11-02"), deal(7, None, None, "2026-11-02")]
+    frame = deals(both).opportunities.set_axis([1, 1])
+    table = revenue_schedule(frame, as_of=AS_OF)
     assert table["open_value"].tolist() == [107, 100]
 
 

@@ -170,7 +170,7 @@ def test_targets_come_in_the_order_of_the_file(tmp_path: Path) -> None:
         "2026-Q4,GBP,ann,250000.50\n"
         "2026-10,EUR,,0\n",
     )
-    assert targets.astype(object).fillna("none").to_numpy().tolist() == [
+    assert targets.astype(object).where(targets.notna(), "none").to_numpy().tolist() == [
         ["2026", "GBP", "none", 1_000_000.0],
         ["2026-Q4", "GBP", "ann", 250_000.5],
         ["2026-10", "EUR", "none", 0.0],
