@@ -197,8 +197,9 @@ def milestone_frame(records: Sequence[Mapping[str, Any]], *, typed: bool) -> pd.
     Raises
     ------
     DataError
-        If a probability is no number from 0 to 100, or a milestone that closes deals has none,
-        so that won and lost cannot be told apart: no forecast can stand on it.
+        If an id is no whole number or a probability no number from 0 to 100, or a milestone that
+        closes deals has none, so that won and lost cannot be told apart: no forecast can stand
+        on it.
     """
     problems: list[convert.Problem] = []
     raw = {

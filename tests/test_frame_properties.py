@@ -227,6 +227,67 @@ def test_saved_pages_of_both_versions_give_one_frame(rows: list[dict[str, Any]],
     pd.testing.assert_frame_equal(first, second)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(-1e300, 1e300) | TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["id", "name", "username", "amount", "currency", "lastOpenMilestone"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=4,
+)
+KEYS = [
+    "id", "name", "description", "party", "value", "milestone", "owner", "team", "lostReason",
+    "expectedCloseOn", "probability", "durationBasis", "duration", "closedOn", "createdAt",
+    "updatedAt", "tags", "fields",
+]  # fmt: skip
+
+
+@enough
+@given(st.lists(st.dictionaries(st.sampled_from(KEYS), JSON), max_size=4))
+def test_no_json_breaks_the_frame_or_makes_a_record_disappear(rows: list[dict[str, Any]]) -> None:
+    sound = {"id": 77, "name": "Sound", "value": {"amount": 5, "currency": "GBP"}}
+    odd = [row for row in rows if str(row.get("id")) not in {"77", "77.0"}]
+    body = orjson.dumps({"opportunities": [*odd, sound]})
+    frame = opportunities_from_pages([body], api_version="v2")
+    assert frame["tcv"].loc[77] == 5
+    given_ids = [row.get("id") for row in odd]
+    whole = {key for key in given_ids if isinstance(key, int) and not isinstance(key, bool)}
+    assert {key for key in whole if key < 2**63} <= set(frame.index)
+    nameless = sum(
+        not isinstance(key, int | float | str) or isinstance(key, bool) for key in given_ids
+    )
+    assert len(frame) >= 1 + len({key for key in whole if key < 2**63}) + nameless
+
+
+@enough
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(
+                ["id", "name", "value", "duration", "expectedCloseDate", "updatedOn", "milestoneId"]
+            ),
+            TEXT,
+        ),
+        max_size=4,
+    )
+)
+def test_no_xml_text_breaks_the_frame_or_makes_a_record_disappear(
+    rows: list[dict[str, str]],
+) -> None:
+    root = etree.Element("opportunities")
+    for row in [*rows, {"id": "77", "value": "5"}]:
+        element = etree.SubElement(root, "opportunity")
+        for tag, text in row.items():
+            etree.SubElement(element, tag).text = text.replace("\ufffe", "").replace("\uffff", "")
+    frame = opportunities_from_pages([etree.tostring(root)])
+    assert frame["tcv"].loc[77] == 5
+    assert (frame.index < 0).sum() >= sum("id" not in row for row in rows)
+
+
 @pytest.mark.parametrize("hours", [-12, -1, 0, 1, 14])
 def test_a_close_date_is_the_same_day_wherever_it_was_written(hours: int) -> None:
     zone = f"{'-' if hours < 0 else '+'}{abs(hours):02}:00"
