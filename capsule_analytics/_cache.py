@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,12 @@ class PageCache:
 
         name = hashlib.sha256(repr((root, tuple(query), page_size)).encode()).hexdigest()[:32]
         self._folder = (folder or user_cache_path("capsule-analytics")) / "loads" / name
+        self._lock = threading.Lock()
+        self._is_open = True
 
     def begin(self, state: Mapping[str, Any]) -> None:
         """Start afresh, remembering how the account stood when the load began."""
-        self.remove()
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, mode=0o700)
         self._write("began.json", orjson.dumps({"saved": datetime.now(UTC), **state}))
 
@@ -64,9 +67,11 @@ class PageCache:
         return state if datetime.now(UTC) - saved < _OLDEST else None
 
     def write(self, position: int, limit: int, body: bytes, headers: Mapping[str, str]) -> None:
-        """Keep one page."""
+        """Keep one page, unless the load has ended meanwhile."""
         kept = {name: headers[name] for name in _HEADERS if name in headers}
-        self._write(_name(position, limit), orjson.dumps(kept) + b"\n" + body)
+        with self._lock:
+            if self._is_open:
+                self._write(_name(position, limit), orjson.dumps(kept) + b"\n" + body)
 
     def read(self, position: int, limit: int) -> tuple[bytes, dict[str, str]] | None:
         """Return a page as it was written, if it was."""
@@ -76,13 +81,12 @@ class PageCache:
             return None
         return body, orjson.loads(head)
 
-    def is_worth_keeping(self) -> bool:
-        """Tell whether enough pages have arrived to take the load up later."""
-        return sum(1 for _ in self._folder.glob("*.page")) > WORTH_KEEPING
-
-    def remove(self) -> None:
-        """Remove every page."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def close(self, *, done: bool) -> None:
+        """End the load: keep nothing if it is done, or was too short to be worth taking up."""
+        with self._lock:
+            self._is_open = False
+            if done or sum(1 for _ in self._folder.glob("*.page")) <= WORTH_KEEPING:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def _write(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all, readable by the user alone."""

@@ -135,14 +135,13 @@ class CompleteReading:
 
     def run(self) -> Assembler:
         """Read until everything is shown to be there; keep pages only of a load that failed."""
+        done = False
         try:
             assembler = self._run()
-        except BaseException:
-            if self._cache is not None and not self._cache.is_worth_keeping():
-                self._cache.remove()
-            raise
-        if self._cache is not None:
-            self._cache.remove()
+            done = True
+        finally:
+            if self._cache is not None:
+                self._cache.close(done=done)
         return assembler
 
     def _run(self) -> Assembler:

@@ -185,7 +185,7 @@ def test_a_server_that_cannot_tell_changes_is_read_until_two_passes_agree(api: A
 def test_a_server_without_a_deleted_list_is_read_until_two_passes_agree() -> None:
     account = SimulatedAccount(35, api=_v1, cap=10, order="id", plan={3: [("delete", 0)]})
 
-    def not_there(since: datetime) -> Deleted:
+    def not_there(_: datetime) -> Deleted:
         raise NotFoundError("no such path", 404)
 
     account.fetch_deleted = not_there  # type: ignore[method-assign]

@@ -1,0 +1,75 @@
+"""How the commands end: one line and an exit code, never a traceback, never the token."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import date
+from typing import Any
+
+import click
+
+from ._errors import CapsuleError
+
+INTERRUPTED = 130
+
+
+class Day(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
+    """A calendar day, YYYY-MM-DD."""
+
+    name = "YYYY-MM-DD"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click passes what it has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> date:
+        """Read the day."""
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no day of the form YYYY-MM-DD", param, ctx)
+
+
+def run(command: click.Command, args: list[str] | None = None) -> int:
+    """Run a command and turn what went wrong into one line and an exit code.
+
+    Parameters
+    ----------
+    command
+        The command.
+    args
+        Its arguments; None means those of the process.
+
+    Returns
+    -------
+    0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    verbose = "--verbose" in (sys.argv if args is None else args)
+    try:
+        code = command.main(args, standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.Abort:
+        click.echo("Interrupted; nothing was written.", err=True)
+        return INTERRUPTED
+    except (CapsuleError, click.ClickException, OSError) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        click.echo(f"Error: {' '.join(message.split())}", err=True)
+        cause = error.__cause__
+        while verbose and cause is not None:
+            click.echo(f"  because of {type(cause).__name__}: {cause}", err=True)
+            cause = cause.__cause__
+        return 1
+    return int(code or 0)
+
+
+def finish(code: int) -> None:
+    """End the process; when interrupted, without waiting for pages that are still under way."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,31 @@
+"""Run the installed commands as a user's shell would: own process, no terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+BIN = Path(sys.executable).parent
+
+
+def environment(token: str | None = None, **more: str) -> dict[str, str]:
+    """Build an environment with the token, or without one."""
+    kept = {key: value for key, value in os.environ.items() if key != "CAPSULE_TOKEN"}
+    return kept | ({"CAPSULE_TOKEN": token} if token else {}) | more
+
+
+def command(
+    *args: str | Path, token: str | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and wait for it."""
+    name, *rest = map(str, args)
+    return subprocess.run(
+        [BIN / name, *rest],
+        env=environment(token, **more),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )

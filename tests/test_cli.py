@@ -1,0 +1,313 @@
+"""``capsule-report`` as a user's shell sees it: files, exit codes, one line when it fails."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import time
+from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import BIN, command, environment
+from sandbox_account import account, deal
+
+import capsule_analytics as ca
+from capsule_analytics.sandbox import Fault, Sandbox
+
+FILES = {
+    "forecast.png",
+    "forecast.csv",
+    "revenue.png",
+    "revenue.csv",
+    "opportunities.csv",
+    "data_quality.csv",
+}
+
+
+@pytest.fixture(scope="module")
+def sample_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("sample") / "report"
+    done = command("capsule-report", "--sample", "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert str(out) in done.stdout
+    return out
+
+
+def test_the_sample_report_has_every_file(sample_report: Path) -> None:
+    assert {path.name for path in sample_report.iterdir()} >= FILES
+
+
+def test_forecast_csv_is_the_definition_to_the_cent(sample_report: Path) -> None:
+    """Every cell, summed again from the frame in exact decimals."""
+    table = pd.read_csv(sample_report / "forecast.csv", dtype=str, keep_default_na=False)
+    assert list(table.columns[:11]) == [
+        "month", "currency", "open_deals", "open_value", "weighted_value", "won_deals",
+        "won_value", "expected_value", "p10", "p50", "p90",
+    ]  # fmt: skip
+    sums: dict[tuple[str, str], list[Decimal]] = {}
+    for row in ca.load_sample().opportunities.itertuples():
+        if row.status == "lost":
+            continue
+        day = row.expected_close
+        if row.status == "won" and not pd.isna(row.closed_at):
+            day = row.closed_at
+        month = "" if pd.isna(day) else f"{day:%Y-%m}"
+        currency = "" if pd.isna(row.currency) else row.currency
+        cell = sums.setdefault((month, currency), [Decimal(0)] * 5)
+        tcv = Decimal(0) if pd.isna(row.tcv) else Decimal(repr(row.tcv))
+        chance = Decimal(0) if pd.isna(row.probability) else Decimal(repr(row.probability))
+        if row.status == "open":
+            cell[0] += 1
+            cell[1] += tcv
+            cell[2] += tcv * chance
+        else:
+            cell[3] += 1
+            cell[4] += tcv
+    shown = {
+        (row["month"], row["currency"]): [
+            Decimal(row[name])
+            for name in ("open_deals", "open_value", "weighted_value", "won_deals", "won_value")
+        ]
+        for _, row in table.iterrows()
+    }
+    cent = Decimal("0.01")
+    assert shown == {
+        key: [cell[0], *(x.quantize(cent, ROUND_HALF_UP) for x in cell[1:3]), cell[3],
+              cell[4].quantize(cent, ROUND_HALF_UP)]
+        for key, cell in sums.items()
+    }  # fmt: skip
+    for _, row in table.iterrows():
+        expected = Decimal(row["won_value"]) + Decimal(row["weighted_value"])
+        assert abs(Decimal(row["expected_value"]) - expected) <= cent
+
+
+def test_revenue_csv_sums_to_the_forecast(sample_report: Path) -> None:
+    forecast = pd.read_csv(sample_report / "forecast.csv", keep_default_na=False)
+    revenue = pd.read_csv(sample_report / "revenue.csv", keep_default_na=False)
+    names = ["open_value", "won_value"]
+    pd.testing.assert_frame_equal(
+        forecast.groupby("currency")[names].sum().round(2),
+        revenue.groupby("currency")[names].sum().round(2),
+    )
+
+
+def test_opportunities_csv_has_every_deal_and_runs_no_formula(sample_report: Path) -> None:
+    table = pd.read_csv(sample_report / "opportunities.csv", dtype=str, keep_default_na=False)
+    frame = ca.load_sample().opportunities
+    assert table.columns[0] == "id"
+    assert table["id"].astype(int).tolist() == frame.index.tolist()
+    assert not table["name"].str.startswith(("=", "+", "-", "@", "\t", "\r")).any()
+    formula = frame.index[frame["name"].str.startswith("=").fillna(value=False)]
+    assert len(formula) == 1
+    assert table.set_index("id").loc[str(formula[0]), "name"].startswith("'=")
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_live_account(version: str, tmp_path: Path, sample_report: Path) -> None:
+    """Over either API the forecast of one account is the same file."""
+    with Sandbox(token="t0ken") as sandbox:
+        done = command(
+            "capsule-report", "--base-url", sandbox.url, "--api-version", version,
+            "--as-of", "2026-10-15", "--out", tmp_path, token="t0ken",
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "no progress bar in a pipe"
+    for name in ("forecast.csv", "revenue.csv", "data_quality.csv"):
+        assert (tmp_path / name).read_bytes() == (sample_report / name).read_bytes()
+
+
+def test_filters(tmp_path: Path) -> None:
+    done = command("capsule-report", "--sample", "--owner", "mduarte", "--milestone", "Proposal",
+                   "--out", tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "opportunities.csv")
+    assert set(table["owner"]) == {"mduarte"}
+    assert set(table["milestone"]) == {"Proposal"}
+
+
+def test_an_unknown_owner_names_those_there_are(tmp_path: Path) -> None:
+    done = command("capsule-report", "--sample", "--owner", "nobody", "--out", tmp_path / "r")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: no deal has the owner 'nobody'; there are ")
+    assert "mduarte" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--out", "r"],
+        ["--sample", "--account", "acme", "--out", "r"],
+        ["--sample"],
+        ["--account", "acme", "--out", "r"],
+        ["--sample", "--out", "r", "--as-of", "2026-02-30"],
+        ["--sample", "--out", "r", "--overdue", "forget"],
+        ["--nonsense"],
+    ],
+)
+def test_wrong_usage_is_exit_2(args: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [BIN / "capsule-report", *args],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_run_leaves_the_old_report(tmp_path: Path) -> None:
+    (tmp_path / "forecast.csv").write_text("old")
+    with Sandbox(token="t0ken") as sandbox:
+        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="no")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "401" in done.stderr
+    assert (tmp_path / "forecast.csv").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["forecast.csv"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = command("capsule-report", "--sample", "--out", tmp_path / "file" / "report")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_token_comes_from_a_file_too(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("t0ken\n")
+    secret.chmod(0o600)
+    with Sandbox(account() | {"opportunities": [deal(1, "one")]}, token="t0ken") as sandbox:
+        args = ("capsule-report", "--base-url", sandbox.url, "--token-file", secret)
+        quiet = command(*args, "--out", tmp_path / "r")
+        secret.chmod(0o644)
+        warned = command(*args, "--out", tmp_path / "r")
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+    assert warned.returncode == 0
+    assert "chmod 600" in warned.stderr
+
+
+def test_an_empty_account_gives_an_empty_report(tmp_path: Path) -> None:
+    with Sandbox(account() | {"opportunities": []}, token="t0ken") as sandbox:
+        done = command(
+            "capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="t0ken"
+        )
+    assert done.returncode == 0, done.stderr
+    assert len(pd.read_csv(tmp_path / "forecast.csv")) == 0
+
+
+SECRET = "S3CRET-token-4711"
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        None,
+        Fault("status", status=401, times=None),
+        Fault("status", status=500, times=None),
+        Fault("html", times=None),
+        Fault("cut", times=None),
+        Fault("reset", times=None),
+        Fault("redirect", url="http://127.0.0.2:9/api", times=None),
+        Fault("huge", size=70_000_000, times=None),
+    ],
+    ids=lambda fault: fault and f"{fault.kind}-{fault.status}",
+)
+def test_no_failure_shows_the_token_or_a_traceback(
+    version: str, fault: Fault | None, tmp_path: Path
+) -> None:
+    """The token, plain or as sent, is in no output and no file of any run."""
+    with Sandbox(account(), token=SECRET) as sandbox:
+        if fault is not None:
+            sandbox.faults.add(fault)
+        done = command(
+            "capsule-report", "--base-url", sandbox.url, "--api-version", version,
+            "--out", tmp_path / "r", "--timeout", "8", "--verbose", token=SECRET,
+        )  # fmt: skip
+    assert done.returncode == (0 if fault is None else 1)
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    for secret in (SECRET, base64.b64encode(f"{SECRET}:x".encode()).decode()):
+        assert secret not in done.stdout + done.stderr
+        assert all(secret.encode() not in content for content in written)
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_server_that_repeats_the_token_is_not_quoted(tmp_path: Path) -> None:
+    with Sandbox(account(), token="right") as sandbox:
+        sandbox.faults.add(Fault("status", status=401, times=None, headers={"X-Echo": SECRET}))
+        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
+                       token=SECRET)  # fmt: skip
+    assert done.returncode == 1
+    assert SECRET not in done.stdout + done.stderr
+
+
+def _interrupt_after(
+    pages: int, sandbox: Sandbox, out: Path, cache: Path
+) -> tuple[int, float, str]:
+    """Start a load, press Ctrl-C when so many pages have gone out; return code, seconds, words."""
+    process = subprocess.Popen(
+        [BIN / "capsule-report", "--base-url", sandbox.url, "--out", out],
+        env=environment("t0ken", XDG_CACHE_HOME=str(cache)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(sandbox.requests) < pages and time.monotonic() < deadline:
+        time.sleep(0.01)
+    pressed = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, words = process.communicate(timeout=60)
+    return process.returncode, time.monotonic() - pressed, words
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    many = account() | {"opportunities": [deal(n, f"Deal {n}") for n in range(1, 3000)]}
+    with Sandbox(many, token="t0ken", latency=0.5) as sandbox:
+        code, seconds, words = _interrupt_after(12, sandbox, tmp_path / "r", tmp_path / "cache")
+    assert code == 130
+    assert seconds < 1.5
+    assert "Interrupted" in words
+    assert not (tmp_path / "r").exists()
+    assert not list((tmp_path / "cache").rglob("*.page")), "too few pages to be worth keeping"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_a_long_load_is_taken_up_again(tmp_path: Path) -> None:
+    many = account() | {"opportunities": [deal(n, f"Deal {n}") for n in range(1, 9001)]}
+    cache = tmp_path / "cache"
+    with Sandbox(many, token="t0ken", latency=0.03) as sandbox:
+        code, _, _ = _interrupt_after(70, sandbox, tmp_path / "r", cache)
+        assert code == 130
+        kept = list(cache.rglob("*.page"))
+        assert len(kept) > 50
+        assert {path.stat().st_mode & 0o077 for path in [*kept, kept[0].parent]} == {0}
+        assert all(b"t0ken" not in path.read_bytes() for path in cache.rglob("*.*"))
+        before = len(sandbox.requests)
+        sandbox.account.update(3, {"name": "changed meanwhile"})
+        sandbox.account.delete(4)
+        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
+                       "--resume", token="t0ken", XDG_CACHE_HOME=str(cache))  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        names = {record["id"]: record["name"] for record in sandbox.account.opportunities("id")}
+        assert len(sandbox.requests) > before
+    table = pd.read_csv(tmp_path / "r" / "opportunities.csv").set_index("id")
+    assert table["name"].to_dict() == names
+    assert not list(cache.rglob("*.page"))
+
+
+def test_version_and_help() -> None:
+    assert command("capsule-report", "--version").stdout.strip().endswith(ca.__version__)
+    shown = command("capsule-report", "--help").stdout
+    assert "capsule-report --sample --out report" in shown
