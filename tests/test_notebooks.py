@@ -1,0 +1,94 @@
+"""The notebooks run from top to bottom, offline and without a warning, and tell what they say."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+
+STRICT = """
+import ipaddress, sys, warnings
+
+warnings.simplefilter("error")
+
+def _stay_at_home(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple):
+        assert ipaddress.ip_address(args[1][0]).is_loopback, args[1]
+
+sys.addaudithook(_stay_at_home)
+"""
+
+
+def read(name: str) -> Any:
+    return nbformat.read(FOLDER / name, as_version=4)
+
+
+def executed(name: str, folder: Path) -> Any:
+    """Run a notebook in a new kernel and an empty folder; an error in a cell is an error here."""
+    notebook = read(name)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
+    place = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place).execute()
+    return notebook
+
+
+def last_value(notebook: Any) -> Any:
+    return ast.literal_eval(notebook.cells[-1].outputs[-1]["data"]["text/plain"])
+
+
+def figures(notebook: Any) -> tuple[int, int]:
+    """Count the charts that the cells draw, and the pictures that came out."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    pictures = [out for cell in code for out in cell.outputs if "image/png" in out.get("data", {})]
+    return sum(cell.source.count("ca.plot.") for cell in code), len(pictures)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_is_stored_without_what_a_run_left(path: Path) -> None:
+    notebook = read(path.name)
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+def test_every_notebook_is_run_here() -> None:
+    names = {"01_quickstart.ipynb", "02_forecasting.ipynb", "03_history.ipynb"}
+    assert {path.name for path in FOLDER.glob("*.ipynb")} == names
+
+
+def test_quick_start_gives_the_same_forecast_from_a_file_and_over_the_network(
+    tmp_path: Path,
+) -> None:
+    notebook = executed("01_quickstart.ipynb", tmp_path)
+    assert last_value(notebook) == {"deals": 602, "findings": 61, "same_forecast": True}
+    assert figures(notebook) == (2, 2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_forecasting_ends_with_figures_that_agree_with_each_other(tmp_path: Path) -> None:
+    notebook = executed("02_forecasting.ipynb", tmp_path)
+    told = last_value(notebook)
+    assert told["won"] <= told["commit"] <= told["best_case"]
+    assert told["won"] < told["expected"]
+    assert told["target"] == 900_000
+    assert 0.3 < told["chance"] < 0.7  # the expected value is near the target
+    assert figures(notebook) == (3, 3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_history_shows_that_calibration_helps_and_rolling_does_not(tmp_path: Path) -> None:
+    notebook = executed("03_history.ipynb", tmp_path)
+    told = last_value(notebook)
+    assert told["snapshots"] == 19
+    assert told["bridge_adds_up"]
+    assert told["brier_calibrated"] < told["brier_stated"] - 0.03
+    assert (told["best_policy"], told["worst_policy"]) == ("calibrated", "rolled")
+    assert figures(notebook) == (3, 3)
+    assert not list(tmp_path.iterdir())
