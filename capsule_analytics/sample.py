@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import orjson
 import pandas as pd
 
 from . import _v2
 from ._assemble import assemble, milestone_frame
-from .schema import Pipeline
+
+if TYPE_CHECKING:
+    from .schema import Pipeline
 
 
 def sample_folder() -> Path:
