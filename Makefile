@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
 
-.PHONY: report test lint types tests bench docs clean
+.PHONY: report test lint types tests test-oldest bench docs constraints clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
 	$(BIN)/capsule-report --sample --out report
@@ -34,5 +34,26 @@ $(VENV)/.test: pyproject.toml constraints.txt
 	$(PIP) -e ".[all,dev]"
 	touch $@
 
+test-oldest: $(VENV)-oldest/.test  ## the tests on the oldest supported dependencies
+	$(VENV)-oldest/bin/python -m pytest -q
+
+$(VENV)-oldest/.test: pyproject.toml constraints-oldest.txt
+	test -x $(VENV)-oldest/bin/python || $(PYTHON) -m venv $(VENV)-oldest
+	$(VENV)-oldest/bin/python -m pip -q install -c constraints-oldest.txt -e ".[all,dev]"
+	touch $@
+
+bench: $(VENV)/.test  ## measure, and write docs/performance.md
+	$(BIN)/python benchmarks/run.py
+
+docs: $(VENV)/.docs  ## build the documentation into docs/_build
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+$(VENV)/.docs: $(VENV)/.test
+	$(PIP) -e ".[all,docs]"
+	touch $@
+
+constraints: $(VENV)/.docs  ## pin what is installed
+	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
 clean:
-	rm -rf $(VENV) report .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-oldest docs/_build report .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

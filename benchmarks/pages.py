@@ -27,7 +27,7 @@ def records(count: int) -> list[dict[str, Any]]:
             "probability": n % 101,
             "durationBasis": "MONTH" if n % 4 == 0 else "FIXED",
             "duration": 3 if n % 4 == 0 else None,
-            "closedOn": f"2026-0{n % 9 + 1}-15" if n % 5 > 2 else None,  # noqa: PLR2004
+            "closedOn": f"2026-0{n % 9 + 1}-15" if n % 5 > 2 else None,
         }
         for n in range(1, count + 1)
     ]

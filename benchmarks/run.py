@@ -17,9 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +27,9 @@ from pages import v1_pages, v2_pages
 
 import capsule_analytics as ca
 from capsule_analytics.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECORDS = 100_000
 ROWS = 1_000_000
@@ -61,7 +63,7 @@ def parse() -> list[Row]:
     """Raw pages to the typed frame, against bare parsing and against pandas."""
     xml, js = v1_pages(RECORDS), v2_pages(RECORDS)
     floor, ours = in_turn(
-        lambda: [etree.fromstring(page) and None for page in xml],  # noqa: S320
+        lambda: [etree.fromstring(page) and None for page in xml],
         lambda: ca.opportunities_from_pages(xml),
     )
     few = xml[:: len(xml) // 40]
@@ -83,7 +85,7 @@ def parse() -> list[Row]:
 
 
 def load() -> list[Row]:
-    """A whole load over loopback with six workers, against one page after the other."""
+    """Load over loopback with six workers, against one page after the other."""
     account = json.loads(ca.sample.account_path().read_bytes())
     template = account["opportunities"][0]
     account["opportunities"] = [template | {"id": n} for n in range(1, 8801)]
@@ -106,13 +108,13 @@ def load() -> list[Row]:
 
 
 def analyse() -> list[Row]:
-    """A million deals through the forecast and the revenue schedule; ten thousand at risk."""
+    """Sum a million deals by month and as earned, and the range of ten thousand."""
     sample = ca.load_sample()
     frame = pd.concat([sample.opportunities] * (ROWS // len(sample.opportunities) + 1))
     frame = frame.iloc[:ROWS].reset_index(drop=True)
     day = sample.as_of
     floor, month, revenue = in_turn(
-        lambda: frame.groupby(["currency", "status"], observed=True)["tcv"].sum(),
+        frame.groupby(["currency", "status"], observed=True)["tcv"].sum,
         lambda: ca.forecast.by_month(frame, as_of=day),
         lambda: ca.forecast.revenue_schedule(frame, as_of=day),
     )

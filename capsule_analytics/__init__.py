@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from . import plot as plot
     from . import report as report
     from . import risk as risk
+    from . import sample as sample
+    from . import scenarios as scenarios
     from . import schema as schema
     from . import targets as targets
     from ._errors import CapsuleError as CapsuleError
@@ -45,6 +47,8 @@ _MODULES = (
     "plot",
     "report",
     "risk",
+    "sample",
+    "scenarios",
     "schema",
     "targets",
 )
@@ -57,7 +61,7 @@ _NAMES = {
     "opportunities_from_pages": "loader",
 }
 
-__all__ = sorted([*_MODULES, *_NAMES, "__version__"])
+__all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604, PLE0605 - the two lists above
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - modules and names of every kind

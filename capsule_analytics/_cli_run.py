@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import click
@@ -62,6 +64,14 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
         while verbose and cause is not None:
             click.echo(f"  because of {type(cause).__name__}: {cause}", err=True)
             cause = cause.__cause__
+        return 1
+    except Exception as error:  # noqa: BLE001 - a user is shown one line, whatever happens
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        click.echo(
+            f"Error: this should not happen, please report it: {type(error).__name__} "
+            f"in {Path(where.filename).name}, line {where.lineno}: {error}",
+            err=True,
+        )
         return 1
     return int(code or 0)
 

@@ -50,6 +50,7 @@ _CONNECT_SECONDS = 10.0
 _LONGEST_PAUSE = 3900.0  # the limit is counted by the hour; a longer wait is no pause
 _SLOW_BELOW = 50  # remaining requests below which they are spread over the time left
 _CHUNK = 64 * 1024
+_WORDS = 300  # characters of the server's own explanation that are shown
 _MAX_REDIRECTS = 5
 
 
@@ -296,9 +297,10 @@ class Transport:
             self.server_time = server_time
 
     def _refusal(self, request: Request, status: int, body: bytes) -> ApiError:
-        words = self._api.parse_error(body)[:300]
+        words = self._api.parse_error(body)
         for secret in self._secrets:
             words = words.replace(secret, "***")
+        words = words[:_WORDS]
         message = f"{request.method} {request.path}: {status}{': ' * bool(words)}{words}"
         if status in {401, 403}:
             return AuthenticationError(f"{message}. Check the token and what it may read", status)

@@ -1,21 +1,45 @@
-"""``capsule-report``: an account's forecast as PNG and CSV."""
+"""``capsule-report``: an account's forecast as charts and tables."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import __version__
 from ._cli_account import account_options, filter_options, load_account
-from ._cli_run import finish, run
+from ._cli_config import DEFAULT, config_option, write_template
+from ._cli_run import Day, finish, run
+
+if TYPE_CHECKING:
+    from .report import Options
+    from .schema import Pipeline
 
 _EXAMPLE = """\b
 Examples:
   capsule-report --sample --out report
   CAPSULE_TOKEN=... capsule-report --account acme --out report
+  capsule-report --sample --home-currency EUR --by owner --html --out report
 """
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """Read the comma-separated formats."""
+    formats = tuple(dict.fromkeys(part.strip().lower() for part in value.split(",")))
+    if not set(formats) <= {"png", "svg", "pdf"}:
+        raise click.BadParameter("name png, svg or pdf, separated by commas", ctx, param)
+    return formats
+
+
+def _init(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
+    """Write a configuration and end."""
+    if value:
+        write_template()
+        click.echo(f"Wrote {DEFAULT}; edit it, then run capsule-report.")
+        ctx.exit()
 
 
 @click.command(epilog=_EXAMPLE, context_settings={"max_content_width": 100})
@@ -36,21 +60,171 @@ Examples:
     help="Open deals whose close date has passed: keep them in their month, move them to this "
     "month, or leave them out.",
 )
+@click.option(
+    "--by",
+    type=click.Choice(["owner", "milestone", "pipeline", "team", "tag", "party"]),
+    multiple=True,
+    help="Group the tables by this too; may be given several times.",
+)
+@click.option(
+    "--period",
+    type=click.Choice(["month", "quarter", "year"]),
+    default="month",
+    show_default=True,
+    help="Sum by month, quarter or year.",
+)
+@click.option(
+    "--fiscal-year-start",
+    type=click.IntRange(1, 12),
+    default=1,
+    show_default=True,
+    metavar="MONTH",
+    help="First month of the fiscal year, for quarters and years.",
+)
+@click.option("--home-currency", metavar="CODE", help="Convert every amount to this currency.")
+@click.option(
+    "--rates",
+    type=_FILE,
+    metavar="FILE",
+    help="Exchange rates of your own (date,currency,rate); default the ECB's reference rates.",
+)
+@click.option(
+    "--missing-rate",
+    type=click.Choice(["error", "flag"]),
+    default="error",
+    show_default=True,
+    help="A deal without an exchange rate: stop, or keep its currency and flag it.",
+)
+@click.option(
+    "--correlation",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    metavar="0-1",
+    help="How strongly deals rise and fall together in the ranges.",
+)
+@click.option(
+    "--target",
+    type=float,
+    metavar="AMOUNT",
+    help="Add the chance that each row reaches this amount.",
+)
+@click.option(
+    "--targets", type=_FILE, metavar="FILE", help="Targets (period,currency,owner,target)."
+)
+@click.option(
+    "--commit",
+    type=click.FloatRange(0, 1),
+    default=0.8,
+    show_default=True,
+    metavar="0-1",
+    help="Least probability of a deal in the category commit.",
+)
+@click.option(
+    "--best-case",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    metavar="0-1",
+    help="Least probability of a deal in the category best case.",
+)
+@click.option(
+    "--probability",
+    type=click.Choice(["stated", "calibrated"]),
+    default="stated",
+    show_default=True,
+    help="Capsule's probabilities, or these corrected by what earlier deals became.",
+)
+@click.option(
+    "--changes-since",
+    type=Day(),
+    help="Explain how the pipeline of that day became today's, from the snapshot store.",
+)
+@click.option(
+    "--store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The snapshot store that capsule-snapshot writes; default in the user's data folder.",
+)
+@click.option(
+    "--format",
+    "formats",
+    default="png",
+    show_default=True,
+    metavar="png,svg,pdf",
+    callback=_formats,
+    help="Formats of the charts.",
+)
+@click.option("--html", is_flag=True, help="Write report.html too: everything in one file.")
+@click.option("--xlsx", is_flag=True, help="Write report.xlsx too: the tables as a workbook.")
+@config_option("capsule_analytics.cli:report", "capsule_analytics.cli_snapshot:snapshot")
+@click.option(
+    "--init",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_init,
+    help=f"Write a commented {DEFAULT} and end.",
+)
 @click.option("--verbose", is_flag=True, help="Say more about what went wrong.")
 @click.version_option(__version__, prog_name="capsule-report")
-def report(out: Path, overdue: Any, verbose: bool, **account: Any) -> None:  # noqa: ANN401, ARG001
+def report(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by name
     """Write the sales forecast of a Capsule CRM account as charts and CSV files.
 
-    The folder gets forecast.png and revenue.png, forecast.csv, revenue.csv, opportunities.csv
-    and data_quality.csv.
+    The folder gets forecast.png and revenue.png, forecast.csv, revenue.csv, scenarios.csv,
+    opportunities.csv and data_quality.csv.
     """
     from . import _terminal, forecast  # noqa: PLC0415 - pandas takes a second that --help has not
-    from .report import Options, write_report  # noqa: PLC0415
+    from .report import write_report  # noqa: PLC0415
 
-    pipeline = load_account(**account)
-    options = Options(overdue=overdue)
+    pipeline = load_account(
+        **{name: chosen[name] for name in _LOADING},
+        embed=("tags",) if "tag" in chosen["by"] or chosen["tag"] else (),
+    )
+    pipeline, options = _figures(pipeline, **chosen)
     files = write_report(pipeline, out, options)
     _terminal.summary(pipeline, forecast.by_month(pipeline, **options.placing()), files)
+
+
+_LOADING = (
+    "sample", "account", "base_url", "api_version", "token_file", "timeout", "workers", "resume",
+    "milestone", "tag", "owner", "as_of",
+)  # fmt: skip
+_FILTERS = ("milestone", "tag", "owner")
+
+
+def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # noqa: ANN401
+    """Turn the options into the pipeline and the figures that are reported."""
+    from . import _cli_figures, targets  # noqa: PLC0415
+    from .report import Options  # noqa: PLC0415
+
+    history = {"store": chosen["store"], "sample": chosen["sample"]}
+    probability = changes = None
+    if chosen["probability"] == "calibrated":
+        probability = _cli_figures.calibrated(pipeline, **history)
+    if chosen["changes_since"] is not None:
+        if any(chosen[name] for name in _FILTERS):
+            raise click.UsageError("--changes-since compares whole accounts, not a selection")
+        changes = _cli_figures.bridge_since(pipeline, chosen["changes_since"], **history)
+    if chosen["home_currency"] is not None:
+        pipeline = _cli_figures.in_home_currency(
+            pipeline,
+            chosen["home_currency"],
+            chosen["rates"],
+            flag=chosen["missing_rate"] == "flag",
+        )
+    same = (
+        "by", "period", "fiscal_year_start", "overdue", "correlation", "target", "formats",
+        "html", "xlsx",
+    )  # fmt: skip
+    return pipeline, Options(
+        **{name: chosen[name] for name in same},
+        probability=probability,
+        changes=changes,
+        targets=None if chosen["targets"] is None else targets.read_targets(chosen["targets"]),
+        thresholds={"commit": chosen["commit"], "best_case": chosen["best_case"]},
+        selection=", ".join(f"{name} {chosen[name]}" for name in _FILTERS if chosen[name]),
+    )
 
 
 def main() -> None:

@@ -644,3 +644,16 @@ def test_an_impossible_client_is_refused(arguments: dict[str, Any], says: str) -
 def test_a_slash_at_the_end_of_the_base_url_does_not_matter(sandbox: Sandbox) -> None:
     with CapsuleClient(token=sandbox.token, base_url=sandbox.url + "/") as client:
         assert client.get_opportunity(101)["party"] == ACME["name"]
+
+
+@pytest.mark.parametrize("before", [0, 290, 295, 400])
+def test_a_server_that_repeats_the_token_is_quoted_without_it(before: int) -> None:
+    """Wherever the token stands in the server's words, not even its beginning is shown."""
+    words = json.dumps({"message": "x" * before + "s3cret-t0ken is unknown"}).encode()
+    with (
+        recorder(words, status=401) as (url, _),
+        CapsuleClient(token="s3cret-t0ken", base_url=url) as client,
+        pytest.raises(AuthenticationError) as caught,
+    ):
+        client.get_opportunity(1)
+    assert "s3" not in str(caught.value)
