@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta, timezone
