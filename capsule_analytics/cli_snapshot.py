@@ -10,6 +10,7 @@ import click
 
 from . import __version__
 from ._cli_account import account_options, connect, one_account
+from ._cli_config import config_option
 from ._cli_run import finish, run
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ Example, every night by cron:
     metavar="DIR",
     help="Also write every day of the store as Parquet, by account and day.",
 )
+@config_option("capsule_analytics.cli:report", "capsule_analytics.cli_snapshot:snapshot")
 @click.option("--verbose", is_flag=True, help="Say more about what went wrong.")
 @click.version_option(__version__, prog_name="capsule-snapshot")
 def snapshot(
