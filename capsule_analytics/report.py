@@ -9,18 +9,18 @@ from __future__ import annotations
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import forecast
+from . import forecast, scenarios, targets
 from ._csv import round_cents, write_csv
 from ._errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ._placing import Overdue, Period
     from .schema import Pipeline
@@ -37,6 +37,8 @@ _FORECAST_AMOUNTS = (
     "p90",
 )
 _REVENUE_AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
+_CATEGORY_AMOUNTS = ("won_value", "commit_value", "best_case_value", "pipeline_value")
+_TARGET_AMOUNTS = ("target", "won_value", "expected_value", "gap")
 _FRAME_AMOUNTS = ("value", "tcv", "original_value", "original_tcv")
 _FRAME_DAYS = ("expected_close", "closed_at", "fx_date")
 _DPI = 144
@@ -64,6 +66,20 @@ class Options:
         Adds the chance that a month and currency reach this amount.
     formats
         Formats of the charts, of `FORMATS`.
+    html
+        Write ``report.html`` too, one file with everything (extra ``html``).
+    xlsx
+        Write ``report.xlsx`` too, a workbook of the tables (extra ``excel``).
+    targets
+        Targets as `capsule_analytics.targets.read_targets` gives them; adds ``targets.csv`` and
+        its chart. None where there are none.
+    changes
+        The bridge from an earlier day as `capsule_analytics.history.changes` gives it; adds
+        ``changes.csv`` and its chart. None where there is none.
+    thresholds
+        Least probabilities of the forecast categories, as for `scenarios.by_category`.
+    selection
+        Which deals were loaded, in words, where they are not all of the account's.
     """
 
     by: tuple[str, ...] = ()
@@ -74,6 +90,12 @@ class Options:
     correlation: float = 0.0
     target: float | None = None
     formats: tuple[str, ...] = ("png",)
+    html: bool = False
+    xlsx: bool = False
+    targets: pd.DataFrame | None = None
+    changes: pd.DataFrame | None = None
+    thresholds: Mapping[str, float] = field(default_factory=lambda: dict(scenarios.THRESHOLDS))
+    selection: str = ""
 
     def placing(self) -> dict[str, Any]:
         """Return the options that the forecast and the revenue schedule share."""
@@ -119,20 +141,65 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
         correlation=options.correlation,
         target=options.target,
     )
-    revenue = forecast.revenue_schedule(pipeline, **options.placing())
+    revenue = whole_cents(forecast.revenue_schedule(pipeline, **options.placing()))
+    reached = _attainment(pipeline, options)
+    changes = options.changes
+    categories = scenarios.by_category(pipeline, thresholds=options.thresholds, **options.placing())
+    deals = pipeline.opportunities.reset_index()
     with _staged(folder) as staging:
-        _write_charts(table, revenue, staging, options.formats)
-        write_csv(forecast_columns(table), staging / "forecast.csv", amounts=_FORECAST_AMOUNTS)
-        write_csv(whole_cents(revenue), staging / "revenue.csv", amounts=_REVENUE_AMOUNTS)
-        write_csv(
-            pipeline.opportunities.reset_index(),
-            staging / "opportunities.csv",
-            amounts=_FRAME_AMOUNTS,
-            days=_FRAME_DAYS,
+        _write_charts(
+            {"forecast": table, "revenue": revenue, "targets": reached, "changes": changes},
+            staging,
+            options.formats,
         )
+        write_csv(forecast_columns(table), staging / "forecast.csv", amounts=_FORECAST_AMOUNTS)
+        write_csv(revenue, staging / "revenue.csv", amounts=_REVENUE_AMOUNTS)
+        write_csv(deals, staging / "opportunities.csv", amounts=_FRAME_AMOUNTS, days=_FRAME_DAYS)
         write_csv(pipeline.issues, staging / "data_quality.csv")
-        names = sorted(staging.iterdir(), key=lambda path: (path.suffix == ".csv", path.name))
+        write_csv(categories, staging / "scenarios.csv", amounts=_CATEGORY_AMOUNTS)
+        if reached is not None:
+            write_csv(reached, staging / "targets.csv", amounts=_TARGET_AMOUNTS)
+        if changes is not None:
+            write_csv(changes, staging / "changes.csv", amounts=("value",))
+        if options.html:
+            from ._html import write_html  # noqa: PLC0415 - needs an extra
+
+            write_html(pipeline, options, staging / "report.html", attainment=reached)
+        if options.xlsx:
+            from ._excel import write_workbook  # noqa: PLC0415 - needs an extra
+
+            sheets = {
+                "Forecast": forecast_columns(table),
+                "Revenue": revenue,
+                "Opportunities": deals,
+                "Data quality": pipeline.issues,
+                "Targets": reached,
+                "Changes": changes,
+            }
+            write_workbook(
+                {name: sheet for name, sheet in sheets.items() if sheet is not None},
+                staging / "report.xlsx",
+            )
+        names = sorted(staging.iterdir(), key=lambda path: (_order(path), path.name))
     return [folder / path.name for path in names]
+
+
+def _order(path: Path) -> int:
+    """Put charts first, then the report in one file, then the tables."""
+    return (*(f".{suffix}" for suffix in FORMATS), ".html", ".xlsx", ".csv").index(path.suffix)
+
+
+def _attainment(pipeline: Pipeline, options: Options) -> pd.DataFrame | None:
+    if options.targets is None:
+        return None
+    return targets.attainment(
+        pipeline,
+        options.targets,
+        fiscal_year_start=options.fiscal_year_start,
+        overdue=options.overdue,
+        probability=options.probability,
+        correlation=options.correlation,
+    )
 
 
 def forecast_columns(table: pd.DataFrame) -> pd.DataFrame:
@@ -171,17 +238,16 @@ def whole_cents(revenue: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write_charts(
-    table: pd.DataFrame, revenue: pd.DataFrame, folder: Path, formats: Sequence[str]
+    tables: dict[str, pd.DataFrame | None], folder: Path, formats: Sequence[str]
 ) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415 - a second to import, needed here alone
 
     from . import plot  # noqa: PLC0415
 
-    for name, draw, data in (
-        ("forecast", plot.forecast, table),
-        ("revenue", plot.revenue, revenue),
-    ):
-        figure, _ = draw(data)
+    for name, table in tables.items():
+        if table is None:
+            continue
+        figure, _ = getattr(plot, name)(table)
         for suffix in formats:
             figure.savefig(folder / f"{name}.{suffix}", dpi=_DPI, bbox_inches="tight")
         plt.close(figure)

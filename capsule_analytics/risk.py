@@ -182,6 +182,12 @@ class Distribution:
             f"P50 {p50:,.2f}, P90 {p90:,.2f}, {self.deals:,} open deals{left_out}>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show a card in a notebook."""
+        from capsule_analytics._notebook import distribution_card  # noqa: PLC0415
+
+        return distribution_card(self)
+
     @property
     def _spread(self) -> npt.NDArray[np.bool_]:
         """Where a mass stands for all amounts of its lattice cell, not for one outcome."""

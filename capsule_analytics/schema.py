@@ -128,6 +128,12 @@ class Pipeline:
         account = f" of {self.account}" if self.account else ""
         return f"<Pipeline{account} as of {self.as_of}: {deals}; {len(self.issues):,} findings>"
 
+    def _repr_html_(self) -> str:
+        """Show a card in a notebook."""
+        from ._notebook import pipeline_card  # noqa: PLC0415 - only notebooks need it
+
+        return pipeline_card(self)
+
 
 def total_contract_value(
     value: NDArray[np.float64], basis: pd.Series, duration: pd.Series

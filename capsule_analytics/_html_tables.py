@@ -1,0 +1,332 @@
+"""The tables of the HTML report: frames turned into cells to read, sort and print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from . import forecast, quality
+from ._money import currency_name, format_money
+from .schema import TEXT
+
+if TYPE_CHECKING:
+    from .report import Options
+    from .schema import Pipeline
+
+Kind = Literal["text", "currency", "id", "count", "money", "percent", "times", "day"]
+
+NONE = "\N{EN DASH}"
+"""What stands in a cell without a value."""
+
+_ROWS = 200
+_FINDINGS = 100
+_LARGEST = 10
+Order = Sequence[str | None]
+"""Currencies as they stand in the page."""
+
+_OF_WHOLE = ("open_deals", "open_value", "weighted_value", "overdue_deals", "overdue_value")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes
+    ----------
+    name
+        Its name in the frame.
+    label
+        Its heading.
+    kind
+        How its values are written; all but text and day are numbers, aligned right.
+    """
+
+    name: str
+    label: str
+    kind: Kind = "text"
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values are aligned right, and sorted largest first."""
+        return self.kind not in ("text", "currency", "day")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value as it is read, and what it is sorted by (empty where it is missing)."""
+
+    text: str
+    order: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to show.
+
+    Attributes
+    ----------
+    key
+        Its id in the page.
+    title
+        Its heading.
+    columns
+        Its columns.
+    rows
+        One tuple of cells a row.
+    note
+        What to know to read it.
+    left
+        Rows that are not shown.
+    file
+        The CSV file that has all rows; empty if there is none.
+    """
+
+    key: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    left: int = 0
+    file: str = ""
+
+
+def shown(
+    key: str,
+    title: str,
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    *,
+    note: str = "",
+    file: str = "",
+    rows: int = _ROWS,
+) -> Table:
+    """Turn the first rows of a frame into a table; a ``currency`` column says what money is in."""
+    records = frame.head(rows).to_dict("records")
+    cells = tuple(
+        tuple(cell(record[column.name], column.kind, record.get("currency")) for column in columns)
+        for record in records
+    )
+    return Table(key, title, tuple(columns), cells, note, len(frame) - len(records), file)
+
+
+def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN401
+    """Write one value.
+
+    Examples
+    --------
+    >>> cell(0.254, "percent"), cell(1234, "count").text
+    (Cell(text='25%', order='0.254'), '1,234')
+    """
+    if kind == "currency":
+        return Cell(currency_name(value), currency_name(value))
+    if value is None or pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):
+        return Cell(NONE, "")
+    if kind in ("text", "day"):
+        text = f"{value:%Y-%m-%d}" if kind == "day" else str(value)
+        return Cell(text, text)
+    text = {
+        "id": lambda: str(value),
+        "count": lambda: f"{value:,}",
+        "money": lambda: amount(value, currency),
+        "percent": lambda: f"{value:.0%}",
+        "times": lambda: f"{value:.1f}\N{MULTIPLICATION SIGN}",
+    }[kind]()
+    return Cell(text, repr(round(value, 4)))
+
+
+def amount(value: float, currency: object) -> str:
+    """Write an amount beside its currency: one without currency is a bare number there.
+
+    Examples
+    --------
+    >>> amount(1234.4, None), amount(float("nan"), None) == NONE
+    ('1,234', True)
+    """
+    if not math.isfinite(value):
+        return NONE
+    if isinstance(currency, str):
+        return format_money(value, currency, whole=True)
+    return f"{round(value):,}"
+
+
+def forecast_table(table: pd.DataFrame, options: Options) -> Table:
+    """Show the forecast from the as-of period on."""
+    period = str(table.columns[0])
+    now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
+    earlier = (table[period] < now).to_numpy(dtype=bool)
+    ahead = table[~earlier]
+    rows = ahead.assign(**{period: _periods(ahead[period])})
+    columns = [
+        Column(period, period.capitalize()),
+        Column("currency", "Currency", "currency"),
+        Column("open_deals", "Open deals", "count"),
+        Column("open_value", "Open", "money"),
+        Column("weighted_value", "Weighted", "money"),
+        Column("won_value", "Won", "money"),
+        Column("expected_value", "Expected", "money"),
+        Column("p10", "P10", "money"),
+        Column("p90", "P90", "money"),
+    ]
+    if options.target is not None:
+        columns.append(Column("chance", f"Chance of {options.target:,.0f}", "percent"))
+    note = (
+        f"From {now} on; earlier {period}s are in forecast.csv. "
+        "Expected is won plus weighted; P10 to P90 is the range that holds four outcomes in five."
+    )
+    title = f"Forecast by {period} and currency"
+    return shown("forecast", title, rows, columns, note=note, file="forecast.csv")
+
+
+def owner_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
+    """Show what each owner has won and expects this quarter, and holds open."""
+    placing = options.placing() | {"by": "owner", "period": "quarter"}
+    table = forecast.by_month(pipeline, **placing)
+    now = pd.Period(pipeline.as_of, freq=table["quarter"].dt.freq)
+    keys = ["owner", "currency"]
+    whole = table.groupby(keys, dropna=False)[list(_OF_WHOLE)].sum()
+    quarter = table.loc[table["quarter"] == now, [*keys, "won_value", "expected_value"]]
+    rows = whole.reset_index().merge(quarter, on=keys, how="left", validate="one_to_one")
+    rows = rows.fillna({"won_value": 0.0, "expected_value": 0.0})
+    rows = rows[(rows["open_deals"] > 0) | (rows["expected_value"] != 0)]
+    rows = _by_size(rows, "weighted_value", order)
+    columns = [
+        Column("owner", "Owner"),
+        Column("currency", "Currency", "currency"),
+        Column("won_value", "Won this quarter", "money"),
+        Column("expected_value", "Expected this quarter", "money"),
+        Column("open_deals", "Open deals", "count"),
+        Column("open_value", "Open", "money"),
+        Column("weighted_value", "Weighted", "money"),
+        Column("overdue_deals", "Overdue deals", "count"),
+        Column("overdue_value", "Overdue", "money"),
+    ]
+    return shown("owners", "By owner", rows, columns)
+
+
+def milestone_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
+    """Show the open deals at each milestone, in the account's order."""
+    names = ["pipeline", "milestone"]
+    table = forecast.by_month(pipeline, by=names, period="year", probability=options.probability)
+    table = table[table["open_deals"] > 0]
+    rows = table.groupby([*names, "currency"], dropna=False)[list(_OF_WHOLE)].sum().reset_index()
+    stages = {name: place for place, name in enumerate(pipeline.milestones["name"])}
+    rows = rows.assign(
+        place=_places(rows, order),
+        stage=rows["milestone"].astype("object").map(stages).fillna(len(stages)),
+    ).sort_values(["place", "pipeline", "stage"])
+    columns = [
+        Column("milestone", "Milestone"),
+        Column("currency", "Currency", "currency"),
+        Column("open_deals", "Open deals", "count"),
+        Column("open_value", "Open", "money"),
+        Column("weighted_value", "Weighted", "money"),
+        Column("overdue_deals", "Overdue deals", "count"),
+    ]
+    if len(rows["pipeline"].unique()) > 1:
+        columns.insert(0, Column("pipeline", "Pipeline"))
+    return shown("milestones", "Open deals by milestone", rows, columns)
+
+
+def target_table(attainment: pd.DataFrame) -> Table:
+    """Show how far each target is reached."""
+    columns = [
+        Column("period", "Period"),
+        Column("currency", "Currency", "currency"),
+        *([Column("owner", "Owner")] if "owner" in attainment.columns else []),
+        Column("target", "Target", "money"),
+        Column("won_value", "Won", "money"),
+        Column("attainment", "Attained", "percent"),
+        Column("expected_value", "Expected", "money"),
+        Column("gap", "Gap", "money"),
+        Column("coverage", "Coverage", "times"),
+        Column("chance", "Chance", "percent"),
+    ]
+    note = (
+        "Gap is what is still to be won, coverage how many times the open deals of the period "
+        "cover it, chance how likely won and open deals together reach the target."
+    )
+    rows = attainment
+    if "owner" in rows.columns:
+        rows = rows.assign(owner=rows["owner"].fillna("whole team"))
+    return shown("targets", "Targets", rows, columns, note=note, file="targets.csv")
+
+
+def largest_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
+    """Show the largest open deals of each currency."""
+    frame = pipeline.opportunities.reset_index()
+    frame = frame[(frame["status"] == "open").to_numpy()]
+    late = quality.overdue(frame, pipeline.as_of).to_numpy(dtype=bool)
+    chance = frame["probability"]
+    if options.probability is not None:
+        chance = frame["id"].map(options.probability.astype("float64")).fillna(chance)
+    rows = frame.assign(
+        probability=chance,
+        weighted=frame["tcv"] * chance,
+        late=np.where(late, "overdue", ""),
+    )
+    rows = _by_size(rows.dropna(subset=["tcv"]), "tcv", order)
+    rows = rows.groupby("place").head(_LARGEST)
+    columns = [
+        Column("id", "Id", "id"),
+        Column("name", "Deal"),
+        Column("party", "Party"),
+        Column("owner", "Owner"),
+        Column("milestone", "Milestone"),
+        Column("expected_close", "Expected close", "day"),
+        Column("late", "Note"),
+        Column("probability", "Probability", "percent"),
+        Column("tcv", "TCV", "money"),
+        Column("weighted", "Weighted", "money"),
+    ]
+    note = f"Up to {_LARGEST} a currency, by total contract value (TCV)."
+    table = shown("largest", "Largest open deals", rows, columns, note=note)
+    return replace(table, left=len(frame) - len(table.rows), file="opportunities.csv")
+
+
+def findings_table(pipeline: Pipeline) -> Table:
+    """Show the data-quality findings, what changes a figure first."""
+    names = pipeline.opportunities["name"]
+    issues = pipeline.issues
+    rank = issues["severity"].map({"error": 0, "warning": 1, "info": 2})
+    rows = issues.assign(rank=rank, name=issues["opportunity_id"].map(names))
+    rows = rows.sort_values(["rank", "check", "opportunity_id"], kind="stable")
+    rows["check"] = rows["check"].astype("object").str.replace("_", " ")
+    columns = [
+        Column("severity", "Severity"),
+        Column("check", "Check"),
+        Column("opportunity_id", "Id", "id"),
+        Column("name", "Deal"),
+        Column("detail", "Detail"),
+    ]
+    note = "An error makes a figure wrong or incomplete, a warning may, information does not."
+    return shown(
+        "findings",
+        "Data quality",
+        rows,
+        columns,
+        note=note,
+        file="data_quality.csv",
+        rows=_FINDINGS,
+    )
+
+
+def _periods(column: pd.Series) -> pd.Series:
+    return column.astype(str).where(column.notna(), "undated").astype(TEXT)
+
+
+def _places(rows: pd.DataFrame, order: Order) -> pd.Series:
+    """Give each row the place of its currency in the page."""
+    places = {currency: place for place, currency in enumerate(order)}
+    column = rows["currency"].astype("object")
+    return column.where(column.notna(), None).map(lambda code: places.get(code, len(places)))
+
+
+def _by_size(rows: pd.DataFrame, amounts: str, order: Order) -> pd.DataFrame:
+    """Sort by currency, and by amount with the largest first."""
+    rows = rows.assign(place=_places(rows, order))
+    return rows.sort_values(["place", amounts], ascending=[True, False], kind="stable")

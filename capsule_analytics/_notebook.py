@@ -1,0 +1,123 @@
+"""What objects show of themselves in a notebook: small cards that suit light and dark themes."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from ._money import currency_name, format_money
+from .schema import STATUSES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .risk import Distribution
+    from .schema import Pipeline
+
+# Colours are of the notebook: its text colour, thinned for lines.
+_CARD = (
+    "display:inline-block;border:1px solid rgba(128,128,128,.4);border-radius:6px;"
+    "padding:8px 14px;line-height:1.5"
+)
+_CELL = "padding:1px 14px 1px 0;border:0;background:none"
+_NUMBER = f"{_CELL};text-align:right;font-variant-numeric:tabular-nums"
+
+
+def pipeline_card(pipeline: Pipeline) -> str:
+    """Sum up a pipeline: account, day, deals by status, open amounts by currency, findings.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> "164 open, 216 won, 222 lost" in pipeline_card(ca.load_sample())
+    True
+    """
+    frame = pipeline.opportunities
+    counts = frame["status"].value_counts()
+    deals = ", ".join(f"{int(counts.get(status, 0)):,} {status}" for status in STATUSES)
+    still = frame[(frame["status"] == "open").to_numpy()]
+    amounts = (
+        still[["tcv"]]
+        .assign(
+            currency=still["currency"].astype("object"),
+            weighted=still["tcv"] * still["probability"],
+            deals=1,
+        )
+        .groupby("currency", dropna=False)
+        .sum()
+        .sort_values("deals", ascending=False, kind="stable")
+    )
+    rows = [
+        (
+            currency_name(currency),
+            f"{int(row['deals']):,}",
+            format_money(row["tcv"], currency, whole=True),
+            format_money(row["weighted"], currency, whole=True),
+        )
+        for currency, row in zip(amounts.index, amounts.to_dict("records"), strict=True)
+    ]
+    found = pipeline.issues["severity"].value_counts().to_dict()
+    words = {"error": "error", "warning": "warning", "info": "note"}
+    findings = ", ".join(
+        f"{found[name]:,} {word}{'' if found[name] == 1 else 's'}"
+        for name, word in words.items()
+        if name in found
+    )
+    return _card(
+        pipeline.account or "Capsule account",
+        f"as of {pipeline.as_of}",
+        [deals, f"Data quality: {findings or 'no findings'}"],
+        ("Open", "Deals", "TCV", "Weighted"),
+        rows,
+    )
+
+
+def distribution_card(total: Distribution) -> str:
+    """Sum up a distribution: its mean and spread, and its quantiles.
+
+    Examples
+    --------
+    >>> from capsule_analytics.risk import distribution
+    >>> "6,000.00" in distribution_card(distribution([10_000, 4_000], [0.5, 0.25], won=2_000))
+    True
+    """
+    p10, p50, p90 = total.quantile([0.1, 0.5, 0.9])
+    left_out = f", {total.left_out:,} left out" if total.left_out else ""
+    figures = {"Mean": total.mean, "Std": total.std, "P10": p10, "P50": p50, "P90": p90}
+    return _card(
+        "Distribution of a total",
+        f"{total.deals:,} open deals{left_out}",
+        [],
+        tuple(figures),
+        [tuple(f"{amount:,.2f}" for amount in figures.values())],
+        names=False,
+    )
+
+
+def _card(
+    title: str,
+    about: str,
+    lines: Sequence[str],
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    names: bool = True,
+) -> str:
+    """Lay out a card; everything is escaped here, and only here."""
+
+    def line(tag: str, cells: Sequence[str]) -> str:
+        return "".join(
+            f'<{tag} style="{_CELL if names and place == 0 else _NUMBER}">{escape(text)}</{tag}>'
+            for place, text in enumerate(cells)
+        )
+
+    told = "".join(f"<div>{escape(text)}</div>" for text in lines)
+    body = "".join(f'<tr style="background:none">{line("td", row)}</tr>' for row in rows)
+    table = (
+        f'<table style="border:0;margin:4px 0 0;background:none"><thead><tr>{line("th", header)}'
+        f"</tr></thead><tbody>{body}</tbody></table>"
+    )
+    return (
+        f'<div style="{_CARD}"><div><strong>{escape(title)}</strong> '
+        f'<span style="opacity:.7">{escape(about)}</span></div>{told}{table if rows else ""}</div>'
+    )
