@@ -81,10 +81,7 @@ class Assembler:
         if kind == "object":
             return np.fromiter(raw, dtype=object, count=len(raw))
         if kind == "category":
-            labels = self._labels[name]
-            codes, distinct = pd.factorize(convert.texts(name, raw, problems))
-            known = [labels.setdefault(label, len(labels)) for label in distinct]
-            return np.array([*known, -1], dtype=np.int32)[codes]
+            return convert.labels(name, raw, problems, self._labels[name])
         read = {"text": convert.texts, "date": convert.dates, "timestamp": convert.timestamps}
         return read[kind](name, raw, problems)
 

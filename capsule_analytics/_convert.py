@@ -190,17 +190,56 @@ def _by_distinct_value(
     name: str, raw: Raw, problems: list[Problem], read: Callable[[str], datetime | None]
 ) -> NDArray[np.datetime64]:
     """Read each distinct text once: a pipeline has few distinct days."""
-    column = texts(name, raw, problems)
-    codes, distinct = pd.factorize(column)
-    moments = [read(text) for text in distinct]
-    for code in [code for code, moment in enumerate(moments) if moment is None]:
-        detail = f"{name} is {_show(distinct[code])}"
-        problems.extend(
-            Problem(int(row), "bad_date", detail) for row in np.flatnonzero(codes == code)
-        )
-    table = np.array([*moments, None], dtype="datetime64[us]")
-    result: NDArray[np.datetime64] = table[codes]
+    column, distinct = _distinct(name, raw, problems)
+    moments = {text: read(text) for text in distinct}
+    unread = {text for text, moment in moments.items() if moment is None}
+    if unread:
+        problems += [
+            Problem(row, "bad_date", f"{name} is {_show(text)}")
+            for row, text in enumerate(column)
+            if text in unread
+        ]
+    table = np.array([*moments.values(), None], dtype="datetime64[us]")
+    codes = dict(zip(moments, range(len(moments)), strict=True))
+    result: NDArray[np.datetime64] = table[_coded(column, codes)]
     return result
+
+
+def labels(
+    name: str, raw: Raw, problems: list[Problem], known: dict[str, int]
+) -> NDArray[np.int32]:
+    """Give labels numbers, in the order in which they are first known.
+
+    Parameters
+    ----------
+    name
+        The column, for the problems.
+    raw
+        Values as they came, None where absent.
+    problems
+        Receives what is no text.
+    known
+        The numbers given so far; new labels are added.
+
+    Returns
+    -------
+    Shape (n,), -1 where absent.
+    """
+    column, distinct = _distinct(name, raw, problems)
+    return _coded(column, {label: known.setdefault(label, len(known)) for label in distinct})
+
+
+def _distinct(name: str, raw: Raw, problems: list[Problem]) -> tuple[Raw, set[str]]:
+    """Return the values as text or None, and the distinct texts."""
+    if not set(map(type, raw)) <= {str, _NONE}:
+        raw = texts(name, raw, problems).tolist()
+    return raw, set(raw) - {None, ""}
+
+
+def _coded(column: Raw, codes: dict[str, int]) -> NDArray[np.int32]:
+    """Look every text up; what is absent becomes -1."""
+    code_of: dict[str | None, int] = {None: -1, "": -1, **codes}
+    return np.fromiter(map(code_of.__getitem__, column), dtype=np.int32, count=len(column))
 
 
 def _day(text: str) -> datetime | None:
