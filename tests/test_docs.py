@@ -185,6 +185,15 @@ def test_commands_on_the_sample_account_run(words: tuple[str, ...], tmp_path: Pa
         assert (out / "report.html").exists() == ("--html" in words)
 
 
+def test_the_tutorial_names_the_files_of_a_report(tmp_path: Path) -> None:
+    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    table = re.search(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    assert table is not None
+    named = re.findall(r"`([\w.]+)`", table[0])
+    ca.report.write_report(ca.load_sample(), tmp_path)
+    assert sorted(named) == sorted(file.name for file in tmp_path.iterdir())
+
+
 # Generated pages
 
 
@@ -250,6 +259,18 @@ def test_quoted_messages_are_those_of_the_code() -> None:
 
 def test_a_message_that_the_code_does_not_have_would_be_noticed() -> None:
     assert not any(re.fullmatch(pattern, "no token: set CAPSULE_KEY") for pattern in templates())
+
+
+# The built pages
+
+
+def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
+    pytest.importorskip("furo", reason="needs the extra docs")
+    build = ["-m", "sphinx", "-W", "--keep-going", "-q", "-b", "dummy", str(DOCS), str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, *build], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # Links, names

@@ -10,6 +10,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+import capsule_analytics as ca
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 
 STRICT = """
@@ -92,3 +94,39 @@ def test_history_shows_that_calibration_helps_and_rolling_does_not(tmp_path: Pat
     assert (told["best_policy"], told["worst_policy"]) == ("calibrated", "rolled")
     assert figures(notebook) == (3, 3)
     assert not list(tmp_path.iterdir())
+
+
+def prose(name: str) -> str:
+    return " ".join(cell.source for cell in read(name).cells if cell.cell_type == "markdown")
+
+
+def test_amounts_in_the_words_on_forecasting_are_those_of_the_sample() -> None:
+    words = prose("02_forecasting.ipynb")
+    table = ca.forecast.by_month(ca.load_sample())
+    pounds = table[table["currency"] == "GBP"]
+    late = pounds["overdue_weighted"].sum()
+    october = pounds[pounds["month"].astype(str) == "2026-10"].iloc[0]
+    due = october["weighted_value"] - october["overdue_weighted"]
+    assert f"Late deals weigh {round(late, -3):,.0f} pounds" in words
+    assert f"still due in October ({round(due, -3):,.0f})" in words
+    assert 3.5 < late / due < 4  # nearly four times
+
+
+def test_figures_in_the_words_on_history_are_those_of_the_sample() -> None:
+    words = prose("03_history.ipynb")
+    *earlier, july, _, _, today = ca.history.sample_history()
+    assert july.as_of.isoformat() == "2026-07-31"
+    bridge = ca.history.changes(july, today, period=("2026-10-01", "2026-12-31"))
+    pounds = bridge[bridge["currency"] == "GBP"].set_index("part")
+    for part in ("opening", "closing"):
+        assert f"{pounds.loc[part, 'value'] / 1e6:.1f} million" in words
+    came = pounds.loc[["new", "reopened", "value_up", "pulled_in"], "value"]
+    assert 0.4 < came["pulled_in"] / came.sum() < 0.6  # about half
+
+    ended = ca.calibration.outcomes([*earlier, july, today], today)
+    sure = ca.calibration.reliability(ended).iloc[-1]
+    assert sure["stated"] == pytest.approx(0.9, abs=0.01)
+    assert sure["won_rate"] == pytest.approx(0.56, abs=0.03)
+    slips = ca.history.slippage([*earlier, july, today])
+    assert 0.4 < (slips["pushes"] > 0).mean() < 0.6  # roughly half
+    assert 80 < slips["days"].mean() < 100  # about three months
