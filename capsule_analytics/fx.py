@@ -157,7 +157,8 @@ def rates_used(deals: Pipeline | pd.DataFrame) -> pd.DataFrame:
     -------
     One row a currency and day asked for, sorted: ``currency``, ``date`` (the day asked for),
     ``rate`` (units of the home currency a unit), ``rate_date`` (the day it was published; this and
-    the rate are missing where there was none), ``deals`` (how many took it).
+    the rate are missing where there was none), ``deals`` (how many took it), ``original_tcv``
+    and ``tcv``: what the open and won ones among them are worth before and after conversion.
 
     Raises
     ------
@@ -174,11 +175,14 @@ def rates_used(deals: Pipeline | pd.DataFrame) -> pd.DataFrame:
             "date": given["fx_asked"],
             "rate": given["fx_rate"],
             "rate_date": given["fx_date"],
+            "deals": 1,
+            "original_tcv": given["original_tcv"].where(given["status"] != "lost", 0.0),
+            "tcv": given["tcv"].where((given["status"] != "lost") & given["fx_rate"].notna(), 0.0),
         }
     )
     # Of one currency and day all rates are the same.
     keys = ["currency", "date", "rate", "rate_date"]
-    return used.groupby(keys, dropna=False).size().rename("deals").reset_index()
+    return used.groupby(keys, dropna=False).sum().reset_index()
 
 
 def _asked_days(frame: pd.DataFrame, as_of: date) -> NDArray[np.datetime64]:

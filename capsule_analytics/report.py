@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import forecast, scenarios, targets
+from . import forecast, fx, scenarios, targets
 from ._csv import round_cents, write_csv
 from ._errors import ArgumentError
 
@@ -26,6 +26,31 @@ if TYPE_CHECKING:
     from .schema import Pipeline
 
 FORMATS = ("png", "svg", "pdf")
+OUTPUTS = frozenset(
+    [
+        *(
+            f"{chart}.{kind}"
+            for chart in ("forecast", "revenue", "targets", "changes")
+            for kind in FORMATS
+        ),
+        *(
+            f"{table}.csv"
+            for table in (
+                "forecast",
+                "revenue",
+                "scenarios",
+                "opportunities",
+                "data_quality",
+                "rates",
+                "targets",
+                "changes",
+            )
+        ),
+        "report.html",
+        "report.xlsx",
+    ]
+)
+"""Every file that a report may have; those of an earlier one that this one lacks are removed."""
 
 _FORECAST_AMOUNTS = (
     "open_value",
@@ -65,7 +90,7 @@ class Options:
     target
         Adds the chance that a month and currency reach this amount.
     formats
-        Formats of the charts, of `FORMATS`.
+        Formats of the charts, of `FORMATS`; empty for no files of charts.
     html
         Write ``report.html`` too, one file with everything (extra ``html``).
     xlsx
@@ -116,7 +141,8 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
     pipeline
         What to report.
     folder
-        Created if it does not exist; files of an earlier report in it are replaced, others stay.
+        Created if it does not exist. Files of an earlier report in it are replaced or removed;
+        other files stay.
     options
         How the figures are made.
 
@@ -157,6 +183,13 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
         write_csv(deals, staging / "opportunities.csv", amounts=_FRAME_AMOUNTS, days=_FRAME_DAYS)
         write_csv(pipeline.issues, staging / "data_quality.csv")
         write_csv(categories, staging / "scenarios.csv", amounts=_CATEGORY_AMOUNTS)
+        if "fx_rate" in pipeline.opportunities.columns:
+            write_csv(
+                fx.rates_used(pipeline),
+                staging / "rates.csv",
+                amounts=("original_tcv", "tcv"),
+                days=("date", "rate_date"),
+            )
         if reached is not None:
             write_csv(reached, staging / "targets.csv", amounts=_TARGET_AMOUNTS)
         if changes is not None:
@@ -245,7 +278,7 @@ def _write_charts(
     from . import plot  # noqa: PLC0415
 
     for name, table in tables.items():
-        if table is None:
+        if table is None or not formats:
             continue
         figure, _ = getattr(plot, name)(table)
         for suffix in formats:
@@ -261,8 +294,11 @@ def _staged(folder: Path) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))
     try:
         yield staging
-        for path in staging.iterdir():
-            path.replace(folder / path.name)
+        written = {path.name for path in staging.iterdir()}
+        for name in written:
+            (staging / name).replace(folder / name)
+        for name in OUTPUTS - written:
+            (folder / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(staging)
         if not existed and not any(folder.iterdir()):

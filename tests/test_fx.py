@@ -219,14 +219,15 @@ def test_a_wrong_policy_is_refused(rates: fx.Rates) -> None:
 def test_the_rates_that_were_used(rates: fx.Rates) -> None:
     rows = [*DEALS, DEALS[1], {"value": 1, "currency": "CHF", "expected_close": "2026-12-01"}]
     used = fx.rates_used(fx.convert(deals(rows), "GBP", rates, missing="flag"))
-    assert list(used.columns) == ["currency", "date", "rate", "rate_date", "deals"]
+    assert list(used.columns[:4]) == ["currency", "date", "rate", "rate_date"]
+    assert list(used.columns[4:]) == ["deals", "original_tcv", "tcv"]
     shown = used.assign(date=used["date"].dt.day, rate_date=used["rate_date"].dt.day)
     assert shown.astype(object).where(shown.notna(), "none").to_numpy().tolist() == [
-        ["CHF", 15, "none", "none", 1],
-        ["EUR", 15, 0.88, 15, 1],
-        ["GBP", 15, 1.0, 15, 1],
-        ["USD", 11, 0.80, 9, 1],
-        ["USD", 15, 0.78, 15, 2],
+        ["CHF", 15, "none", "none", 1, 1.0, 0.0],  # worth nothing at home: no rate
+        ["EUR", 15, 0.88, 15, 1, 0.0, 0.0],  # lost
+        ["GBP", 15, 1.0, 15, 1, 70.0, 70.0],
+        ["USD", 11, 0.80, 9, 1, 1000.0, 800.0],
+        ["USD", 15, 0.78, 15, 2, 1200.0, 936.0],  # two retainers, 3 months at 200
     ]
     with pytest.raises(ArgumentError, match="convert first"):
         fx.rates_used(deals(DEALS))

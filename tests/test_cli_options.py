@@ -1,0 +1,219 @@
+"""The options of ``capsule-report`` beyond the plain report, and ``capsule.toml``."""
+
+from __future__ import annotations
+
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from commands import BIN, command, environment
+
+import capsule_analytics as ca
+from capsule_analytics._cli_config import read_config, write_template
+from capsule_analytics._errors import ConfigError
+from capsule_analytics.cli import report
+
+
+def run(out: Path, *args: str | Path) -> pd.DataFrame:
+    """Report the sample account with some options; return forecast.csv."""
+    done = command("capsule-report", "--sample", "--out", out, *args)
+    assert done.returncode == 0, done.stderr
+    return pd.read_csv(out / "forecast.csv", keep_default_na=False)
+
+
+def test_groups_and_fiscal_quarters(tmp_path: Path) -> None:
+    table = run(tmp_path, "--by", "owner", "--period", "quarter", "--fiscal-year-start", "4")
+    assert list(table.columns[:4]) == ["quarter", "currency", "owner", "open_deals"]
+    whole = run(tmp_path)
+    assert table["won_deals"].sum() == whole["won_deals"].sum()
+    assert table["won_value"].sum() == pytest.approx(whole["won_value"].sum(), abs=0.005)
+    # September 2026 lies in the second quarter of the year from April 2026, which ends in 2027.
+    september = whole[whole["month"].isin(["2026-07", "2026-08", "2026-09"])]
+    quarter = table[table["quarter"] == "2027Q2"]
+    assert quarter["won_value"].sum() == pytest.approx(september["won_value"].sum(), abs=0.005)
+
+
+def test_overdue_deals_roll_into_the_month_or_drop_out(tmp_path: Path) -> None:
+    kept, rolled, dropped = (
+        run(tmp_path, "--overdue", policy) for policy in ("keep", "roll", "drop")
+    )
+    past = kept["month"].between("2000-01", "2026-09")
+    assert kept.loc[past, "open_deals"].sum() > 0
+    assert rolled.loc[rolled["month"].between("2000-01", "2026-09"), "open_deals"].sum() == 0
+    assert rolled["open_deals"].sum() == kept["open_deals"].sum()
+    assert kept["open_deals"].sum() - dropped["open_deals"].sum() == 39
+
+
+def test_a_home_currency_shows_the_rates_and_the_originals(tmp_path: Path) -> None:
+    rates = tmp_path / "rates.csv"
+    rates.write_text(
+        "date,currency,rate\n"
+        + "".join(
+            f"{day:%Y-%m-%d},{code},{rate}\n"
+            for day in pd.date_range("2024-01-01", "2026-10-15", freq="D")
+            for code, rate in (("EUR", "0.85"), ("USD", "0.75"), ("CHF", "0.90"))
+        )
+    )
+    out = tmp_path / "report"
+    options = ("--home-currency", "GBP", "--rates", rates)
+    refused = command("capsule-report", "--sample", "--out", out, *options)
+    assert refused.returncode == 1
+    assert "XXX" in refused.stderr
+    assert not out.exists()
+    table = run(out, *options, "--missing-rate", "flag")
+    assert set(table["currency"]) == {"GBP", "XXX", ""}
+    frame = ca.load_sample().opportunities
+    won = frame[frame["status"] == "won"]
+    worth = {"GBP": "1", "EUR": "0.85", "USD": "0.75", "CHF": "0.90"}
+    expected = sum(
+        Decimal(repr(row.tcv)) * Decimal(worth[row.currency]) for row in won.itertuples()
+    )
+    assert Decimal(str(table["won_value"].sum())) == pytest.approx(expected, abs=Decimal("0.2"))
+    deals = pd.read_csv(out / "opportunities.csv")
+    euro = deals[deals["original_currency"] == "EUR"]
+    assert set(euro["fx_rate"]) == {0.85}
+    assert euro["tcv"].sum() == pytest.approx(euro["original_tcv"].sum() * 0.85, abs=1)
+    used = pd.read_csv(out / "rates.csv")
+    assert {"currency", "rate"} <= set(used.columns)
+    assert "missing_rate" in set(pd.read_csv(out / "data_quality.csv")["check"])
+
+
+def test_targets_add_a_table_and_a_chart(tmp_path: Path) -> None:
+    targets = tmp_path / "targets.csv"
+    targets.write_text("period,currency,owner,target\n2026-Q4,GBP,,900000\n2026-10,EUR,,0\n")
+    run(tmp_path / "r", "--targets", targets)
+    table = pd.read_csv(tmp_path / "r" / "targets.csv")
+    assert table["target"].tolist() == [900000.0, 0.0]
+    assert (tmp_path / "r" / "targets.png").stat().st_size > 10_000
+
+
+def test_the_chance_to_reach_a_target(tmp_path: Path) -> None:
+    table = run(tmp_path, "--target", "100000")
+    assert table.columns[table.columns.get_loc("p90") + 1] == "chance"
+    assert table["chance"].between(0, 1).all()
+
+
+def test_correlation_widens_the_range_and_keeps_the_mean(tmp_path: Path) -> None:
+    alone, together = run(tmp_path), run(tmp_path, "--correlation", "0.4")
+    assert alone["expected_value"].tolist() == together["expected_value"].tolist()
+    row = (alone["month"] == "2026-11") & (alone["currency"] == "GBP")
+    width = [float((t.loc[row, "p90"] - t.loc[row, "p10"]).iloc[0]) for t in (alone, together)]
+    assert width[1] > width[0]
+
+
+def test_calibrated_probabilities_change_only_the_weighted_value(tmp_path: Path) -> None:
+    stated, learnt = run(tmp_path), run(tmp_path, "--probability", "calibrated")
+    assert stated["open_value"].tolist() == learnt["open_value"].tolist()
+    assert learnt["weighted_value"].sum() < stated["weighted_value"].sum()
+
+
+def test_the_changes_since_a_day_add_up(tmp_path: Path) -> None:
+    run(tmp_path, "--changes-since", "2026-09-30")
+    bridge = pd.read_csv(tmp_path / "changes.csv").pivot_table(
+        index="currency", columns="part", values="value", aggfunc="sum"
+    )
+    parts = bridge.drop(columns=["opening", "closing"]).sum(axis=1)
+    assert (bridge["opening"] + parts - bridge["closing"]).abs().max() < 0.005
+    assert (tmp_path / "changes.png").exists()
+
+
+def test_changes_before_the_first_snapshot_are_an_error(tmp_path: Path) -> None:
+    done = command(
+        "capsule-report", "--sample", "--changes-since", "2020-01-01", "--out", tmp_path / "r"
+    )
+    assert done.returncode == 1
+    assert "no snapshot" in done.stderr
+
+
+def test_formats(tmp_path: Path) -> None:
+    run(tmp_path, "--format", "svg, pdf")
+    assert {path.name for path in tmp_path.glob("forecast.*")} == {
+        "forecast.svg",
+        "forecast.pdf",
+        "forecast.csv",
+    }
+    bad = command("capsule-report", "--sample", "--out", tmp_path, "--format", "gif")
+    assert bad.returncode == 2
+
+
+def test_a_second_report_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    """A chart of last week's changes must not stand beside today's forecast."""
+    (tmp_path / "notes.txt").write_text("mine")
+    run(tmp_path, "--changes-since", "2026-09-30")
+    run(tmp_path)
+    assert not list(tmp_path.glob("changes.*"))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+class TestConfiguration:
+    """``capsule.toml`` in the current folder; what is typed wins."""
+
+    def report(self, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "capsule-report", *args],
+            env=environment(),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_its_options_count(self, tmp_path: Path) -> None:
+        (tmp_path / "capsule.toml").write_text(
+            'sample = true\nout = "here"\nperiod = "year"\nby = ["team"]\n'
+            "[thresholds]\nbest-case = 0.6\n"
+        )
+        done = self.report(tmp_path)
+        assert done.returncode == 0, done.stderr
+        table = pd.read_csv(tmp_path / "here" / "forecast.csv")
+        assert list(table.columns[:3]) == ["year", "currency", "team"]
+
+    def test_what_is_typed_wins(self, tmp_path: Path) -> None:
+        (tmp_path / "capsule.toml").write_text('sample = true\nout = "here"\nperiod = "year"\n')
+        assert self.report(tmp_path, "--period", "quarter").returncode == 0
+        assert pd.read_csv(tmp_path / "here" / "forecast.csv").columns[0] == "quarter"
+
+    def test_an_unknown_key_names_the_nearest(self, tmp_path: Path) -> None:
+        (tmp_path / "capsule.toml").write_text('sample = true\nout = "r"\nhome-curency = "GBP"\n')
+        done = self.report(tmp_path)
+        assert done.returncode == 1
+        assert "did you mean 'home-currency'?" in done.stderr
+
+    def test_the_token_does_not_belong_there(self, tmp_path: Path) -> None:
+        (tmp_path / "capsule.toml").write_text('token = "s3cret"\n')
+        done = self.report(tmp_path, "--sample", "--out", "r")
+        assert done.returncode == 1
+        assert "s3cret" not in done.stderr
+
+    @pytest.mark.parametrize("text", ["= nonsense", "thresholds = 1", "period = 'decade'"])
+    def test_nonsense_is_one_line(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "capsule.toml").write_text(text)
+        done = self.report(tmp_path, "--sample", "--out", "r")
+        assert done.returncode in {1, 2}
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "r").exists()
+
+    def test_init_writes_a_template_once(self, tmp_path: Path) -> None:
+        assert self.report(tmp_path, "--init").returncode == 0
+        again = self.report(tmp_path, "--init")
+        assert again.returncode == 1
+        assert "not overwritten" in again.stderr
+
+    def test_every_line_of_the_template_is_an_option(self, tmp_path: Path) -> None:
+        path = tmp_path / "capsule.toml"
+        write_template(path)
+        lines = path.read_text().splitlines()
+        live = [line.removeprefix("# ") for line in lines if " = " in line or "[" in line]
+        path.write_text("\n".join(live))
+        known = {str(option.name) for option in report.params}
+        values = read_config(path, known)
+        assert values["fiscal_year_start"] == 4
+        assert values["best_case"] == 0.5
+
+    def test_a_broken_encoding_is_named(self, tmp_path: Path) -> None:
+        path = tmp_path / "capsule.toml"
+        path.write_bytes(b"\xff\xfe")
+        with pytest.raises(ConfigError, match=r"capsule\.toml"):
+            read_config(path, set())
