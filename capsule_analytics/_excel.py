@@ -63,7 +63,6 @@ def write_workbook(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
     """
     try:
         import xlsxwriter  # noqa: PLC0415 - only workbooks need it
-        from xlsxwriter.exceptions import FileCreateError  # noqa: PLC0415
     except ImportError as error:
         raise missing_extra("The Excel workbook", "excel") from error
     for name, frame in tables.items():
@@ -73,18 +72,14 @@ def write_workbook(tables: Mapping[str, pd.DataFrame], path: Path) -> None:
                 f"header; use the CSV file"
             )
     # Rows are written once, in order: a large account never stands in memory as cells.
-    book = xlsxwriter.Workbook(path, {"constant_memory": True})
-    formats = {
-        form: book.add_format({"num_format": form})
-        for form in ("0", "#,##0", "#,##0.00", "0%", "0.0", "yyyy-mm-dd", "yyyy-mm-dd hh:mm")
-    }
-    header = book.add_format({"bold": True, "bottom": 1})
-    for name, frame in tables.items():
-        _fill(book.add_worksheet(name), frame, formats, header)
-    try:
-        book.close()
-    except FileCreateError as error:
-        raise OSError(f"cannot write {path}: {error}") from error
+    with path.open("wb") as file, xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+        formats = {
+            form: book.add_format({"num_format": form})
+            for form in ("0", "#,##0", "#,##0.00", "0%", "0.0", "yyyy-mm-dd", "yyyy-mm-dd hh:mm")
+        }
+        header = book.add_format({"bold": True, "bottom": 1})
+        for name, frame in tables.items():
+            _fill(book.add_worksheet(name), frame, formats, header)
 
 
 def _fill(sheet: Any, frame: pd.DataFrame, formats: dict[str, Any], header: Any) -> None:  # noqa: ANN401

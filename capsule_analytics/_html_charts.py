@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ _OLD_DAYS = 180
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FONT_FAMILY = re.compile(r"font-family: [^;]+;?\s*")
 
 
@@ -163,8 +165,10 @@ def _draw(
     figure = Figure(figsize=(_WIDE if wide else _WIDTH, height), layout="constrained")
     draw(figure.add_subplot())
     written = io.BytesIO()
-    # Text stays text: it can be searched, and takes the page's font.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}):
+    # Text stays text: it can be searched, and takes the reader's fonts, so that it does not
+    # matter which letters matplotlib's own font lacks.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
         figure.savefig(written, format="svg", transparent=True)
     return Chart(inline(written.getvalue(), key, title, words), wide)
 
@@ -214,7 +218,7 @@ def inline(svg: bytes, key: str, title: str, words: str) -> Markup:
     root.set("aria-labelledby", f"{key}-title {key}-words")
     for place, (name, text) in enumerate((("title", title), ("desc", words))):
         element = etree.Element(f"{_SVG}{name}", id=f"{key}-{'words' if place else 'title'}")
-        element.text = text
+        element.text = _NOT_XML.sub("", text)
         root.insert(place, element)
     return Markup(etree.tostring(root, encoding="unicode"))  # noqa: S704 - lxml has escaped it
 
