@@ -133,10 +133,25 @@ def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN4
         "id": lambda: str(value),
         "count": lambda: f"{value:,}",
         "money": lambda: amount(value, currency),
-        "percent": lambda: f"{value:.0%}",
+        "percent": lambda: _percent(value),
         "times": lambda: f"{value:.1f}\N{MULTIPLICATION SIGN}",
     }[kind]()
     return Cell(text, repr(round(value, 4)))
+
+
+def _percent(ratio: float) -> str:
+    """Round to whole percent, but never to nothing or all what is not.
+
+    Examples
+    --------
+    >>> _percent(0.254), _percent(0.998), _percent(0.001), _percent(1.0)
+    ('25%', '>99%', '<1%', '100%')
+    """
+    if 0.995 <= ratio < 1:  # noqa: PLR2004 - what would be 100
+        return ">99%"
+    if 0 < ratio < 0.005:  # noqa: PLR2004 - what would be 0
+        return "<1%"
+    return f"{ratio:.0%}"
 
 
 def amount(value: float, currency: object) -> str:
