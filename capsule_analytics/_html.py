@@ -197,7 +197,7 @@ def _outlook(table: pd.DataFrame, currency: str | None) -> Outlook:
     rows = table[(table[period] == now).to_numpy(dtype=bool)]
     column = rows["currency"].astype("object")
     rows = rows[(column.isna() if currency is None else column == currency).to_numpy(dtype=bool)]
-    name = f"{now:%B %Y}" if period == "month" else f"Q{now.quarter} {_year_name(now)}"
+    name = now.strftime("%B %Y") if period == "month" else f"Q{now.quarter} {_year_name(now)}"
     if rows.empty:
         return Outlook(name, 0.0, 0.0, 0.0, 0.0)
     row = rows.iloc[0]

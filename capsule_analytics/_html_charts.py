@@ -168,7 +168,7 @@ def _draw(
     # Text stays text: it can be searched, and takes the reader's fonts, so that it does not
     # matter which letters matplotlib's own font lacks.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from ")
         figure.savefig(written, format="svg", transparent=True)
     return Chart(inline(written.getvalue(), key, title, words), wide)
 
