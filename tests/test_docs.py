@@ -304,6 +304,14 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     assert pages == listed | {"index"}
 
 
+def test_every_public_name_is_in_the_reference() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    named = set(re.findall(r"capsule_analytics\.(\w+)", text))
+    named |= set(re.findall(r"\w+", " ".join(re.findall(r":members: (.+)", text))))
+    # The tree of errors is documented as a whole.
+    assert set(ca.__all__) - {"__version__", "CapsuleError"} <= named
+
+
 def test_extras_that_pages_and_docstrings_name_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for path in [*PAGES, *sorted((ROOT / "capsule_analytics").rglob("*.py"))]:
