@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraint
 .PHONY: report test lint types tests test-oldest bench docs constraints clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
-	$(BIN)/capsule-report --sample --out report
+	$(BIN)/capsule-report --sample --html --xlsx --out report
 
 test: lint types tests  ## linters, types, docstrings, and the whole suite
 
@@ -26,7 +26,7 @@ tests: $(VENV)/.test
 
 $(VENV)/.report: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) -e ".[html]"
+	$(PIP) -e ".[html,excel]"
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt
@@ -45,14 +45,10 @@ $(VENV)-oldest/.test: pyproject.toml constraints-oldest.txt
 bench: $(VENV)/.test  ## measure, and write docs/performance.md
 	$(BIN)/python benchmarks/run.py
 
-docs: $(VENV)/.docs  ## build the documentation into docs/_build
+docs: $(VENV)/.test  ## build the documentation into docs/_build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-$(VENV)/.docs: $(VENV)/.test
-	$(PIP) -e ".[all,docs]"
-	touch $@
-
-constraints: $(VENV)/.docs  ## pin what is installed
+constraints: $(VENV)/.test  ## pin what is installed
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
 
 clean:

@@ -61,7 +61,7 @@ _NAMES = {
     "opportunities_from_pages": "loader",
 }
 
-__all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604, PLE0605 - the two lists above
+__all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604 - the two lists above
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - modules and names of every kind

@@ -74,6 +74,8 @@ class Assembler:
     def _convert(
         self, name: str, kind: str, raw: list[Any], problems: list[convert.Problem]
     ) -> Any:  # noqa: ANN401 - numpy and pandas arrays
+        if raw.count(None) == len(raw):
+            return convert.nothing(kind, len(raw))
         if kind == "integer":
             return convert.integers(name, raw, problems, typed=self._typed)
         if kind in {"number", "percent"}:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT = Path("capsule.toml")
 
@@ -36,7 +39,7 @@ _TEMPLATE = """\
 """
 
 
-def config_option(*commands: str) -> Any:  # noqa: ANN401 - a decorator of click
+def config_option(*commands: str) -> Callable[[Any], Any]:
     """Make the option ``--config``, which reads the file before the other options.
 
     Parameters

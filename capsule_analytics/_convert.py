@@ -186,6 +186,20 @@ def timestamps(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.datet
     return _by_distinct_value(name, raw, problems, _moment)
 
 
+def nothing(kind: str, count: int) -> Any:  # noqa: ANN401 - numpy and pandas arrays
+    """Return a column in which everything is absent, of one of `schema.Kind`."""
+    match kind:
+        case "integer":
+            return pd.arrays.IntegerArray(np.zeros(count, np.int64), np.ones(count, bool))
+        case "number" | "percent":
+            return np.full(count, math.nan)
+        case "date" | "timestamp":
+            return np.full(count, np.datetime64("NaT", "us"))
+        case "category":
+            return np.full(count, -1, dtype=np.int32)
+    return np.full(count, None, dtype=object)
+
+
 def _by_distinct_value(
     name: str, raw: Raw, problems: list[Problem], read: Callable[[str], datetime | None]
 ) -> NDArray[np.datetime64]:
@@ -238,7 +252,7 @@ def _distinct(name: str, raw: Raw, problems: list[Problem]) -> tuple[Raw, set[st
 
 def _coded(column: Raw, codes: dict[str, int]) -> NDArray[np.int32]:
     """Look every text up; what is absent becomes -1."""
-    code_of: dict[str | None, int] = {None: -1, "": -1, **codes}
+    code_of: dict[Any, int] = {None: -1, "": -1, **codes}
     return np.fromiter(map(code_of.__getitem__, column), dtype=np.int32, count=len(column))
 
 

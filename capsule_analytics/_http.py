@@ -42,7 +42,7 @@ T = TypeVar("T")
 MAX_CONNECTIONS = 8
 MAX_BYTES = 64 * 1024 * 1024
 TRIES = 5
-BACKOFF = {"backoff_factor": 0.5, "backoff_jitter": 0.5, "backoff_max": 20}
+BACKOFF: dict[str, Any] = {"backoff_factor": 0.5, "backoff_jitter": 0.5, "backoff_max": 20}
 USER_AGENT = f"capsule-analytics/{__version__}"
 
 _TRANSIENT = frozenset({429, 502, 503, 504})

@@ -224,7 +224,8 @@ def _bins(probability: pd.Series, bins: int) -> NDArray[np.int64]:
     if bins < 1:
         raise ArgumentError(f"bins must be at least 1, not {bins}")
     place = np.floor((probability.to_numpy(dtype=np.float64) * bins).round(9))
-    return np.minimum(place, bins - 1).astype(np.int64)
+    numbers: NDArray[np.int64] = np.minimum(place, bins - 1).astype(np.int64)
+    return numbers
 
 
 def _pairs(

@@ -237,9 +237,13 @@ class CapsuleClient:
         return Deleted(gone, hidden, more=False)
 
     def list_milestones(self) -> list[Record]:
-        """Return the milestones: ``id``, ``name``, ``description``, ``probability`` in percent,
+        """Return the milestones.
+
+        Returns
+        -------
+        A record each: ``id``, ``name``, ``description``, ``probability`` in percent,
         ``complete``, and ``pipeline`` where the API has it.
-        """  # noqa: D205 - one sentence
+        """
         if self._milestones is None:
             self._milestones = self.fetch_milestones()
         return [typed_record(milestone) for milestone in self._milestones]

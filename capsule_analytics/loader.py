@@ -6,8 +6,6 @@ How that is made sure is told in `_complete`.
 from __future__ import annotations
 
 import gc
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,7 +22,7 @@ from ._errors import (
     DataError,
 )
 from ._http import MAX_CONNECTIONS
-from ._wire import Api, Page, Query
+from ._wire import Query
 from .client import api_of
 
 if TYPE_CHECKING:
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from .schema import Pipeline
 
 _PAGE_SIZE = 100
-_AHEAD = 8  # saved pages parsed ahead of the one that is being typed
 
 
 def load_pipeline(
@@ -285,26 +282,13 @@ def opportunities_from_pages(
         milestones = milestone_frame([], typed=api.TYPED)
     assembler = Assembler(typed=api.TYPED)
     with _no_garbage_collection():
-        for number, parsed in enumerate(_parsed_ahead(pages, api), start=1):
+        for number, body in enumerate(pages, start=1):
             try:
-                assembler.add(parsed.result().columns)
+                assembler.add(api.parse_page(body, {}).columns)
             except DataError as error:
                 raise DataError(f"page {number}: {error}") from error
         frame, _ = assembler.finish(milestones)
     return frame.drop(columns=["own_probability", "milestone_known"])
-
-
-def _parsed_ahead(pages: Iterable[bytes], api: Api) -> Iterator[Future[Page]]:
-    """Parse a few pages ahead in a thread: lxml works on the next while this one is typed."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting: deque[Future[Page]] = deque()
-        for number, body in enumerate(pages, start=1):
-            if not isinstance(body, bytes):
-                raise ArgumentError(f"page {number} is {type(body).__name__}, not bytes as it came")
-            waiting.append(pool.submit(api.parse_page, body, {}))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft()
-        yield from waiting
 
 
 @contextmanager

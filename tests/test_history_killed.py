@@ -64,7 +64,7 @@ class Recorder:
 
     def __init__(self) -> None:
         paths = [str(Path(__file__).parent), *sys.path]
-        self.process = subprocess.Popen(  # noqa: S603 - our own program
+        self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(DEALS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

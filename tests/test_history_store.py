@@ -345,7 +345,7 @@ with history.open_store(sys.argv[1]):
 
 def test_two_programs_do_not_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "history.duckdb"
-    with subprocess.Popen(  # noqa: S603 - our own program
+    with subprocess.Popen(
         [sys.executable, "-c", WRITER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
@@ -453,7 +453,7 @@ except _errors.MissingExtraError as error:
 
 
 def test_only_the_store_needs_the_extra(tmp_path: Path) -> None:
-    done = subprocess.run(  # noqa: S603 - our own program
+    done = subprocess.run(
         [sys.executable, "-c", WITHOUT_DUCKDB, tmp_path / "history.duckdb"],
         capture_output=True,
         text=True,

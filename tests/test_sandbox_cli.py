@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 @contextmanager
 def running(*arguments: str, **variables: str) -> Iterator[tuple[str, str, subprocess.Popen[str]]]:
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [*COMMAND, "--port", "0", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -58,7 +58,7 @@ def running(*arguments: str, **variables: str) -> Iterator[tuple[str, str, subpr
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=30
     )
 
@@ -123,7 +123,7 @@ def test_without_the_extra_the_error_names_it() -> None:
         "import sys; sys.modules['flask'] = sys.modules['werkzeug'] = None; "
         "from capsule_analytics.sandbox.cli import main; main()"
     )
-    result = subprocess.run(  # noqa: S603
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30
     )
     assert result.returncode == 1
@@ -136,7 +136,7 @@ def test_help_starts_without_the_server() -> None:
         "import sys; from capsule_analytics.sandbox import cli; "
         "print(sorted({'flask', 'werkzeug', 'lxml', 'pandas', 'requests'} & set(sys.modules)))"
     )
-    result = subprocess.run(  # noqa: S603
+    result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
     assert result.stdout.strip() == "[]"

@@ -78,7 +78,7 @@ class Timeline:
         """Write a period in words: Oct 2026, Q4 2026, 2026."""
         period = self.period(ordinal)
         if self.column == "month":
-            return f"{period:%b %Y}"
+            return str(period.strftime("%b %Y"))
         if self.column == "quarter":
             return f"Q{period.quarter} {period.qyear}"
         # A fiscal year is named after the calendar year in which it ends.

@@ -181,7 +181,7 @@ class Faults:
 
         Parameters
         ----------
-        items
+        *items
             The faults and hooks.
         """
         with self._lock:
