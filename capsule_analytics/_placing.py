@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 Overdue = Literal["keep", "roll", "drop"]
 Period = Literal["month", "quarter", "year"]
 
-GROUPS = ("owner", "milestone", "pipeline", "team", "tag", "party")
+GROUPS = ("owner", "milestone", "pipeline", "team", "tag", "party", "account")
 UNDATED = np.iinfo(np.int64).max
 """Bucket of deals without a close date: after all others."""
 
-_NEEDED = ("currency", "expected_close", "closed_at", "probability", "tcv", "status")
+NEEDED = ("currency", "expected_close", "closed_at", "probability", "tcv", "status")
 _MONTHS = {"month": 1, "quarter": 3, "year": 12}
 _YEAR_ENDS = ("DEC", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV")
 """The last month of a fiscal year, by its first: a year from April ends in March."""
 
 
 def resolve(
-    deals: Pipeline | pd.DataFrame, as_of: date | None, needed: Sequence[str] = _NEEDED
+    deals: Pipeline | pd.DataFrame, as_of: date | None, needed: Sequence[str] = NEEDED
 ) -> tuple[pd.DataFrame, date]:
     """Return the frame and the day from which to look.
 

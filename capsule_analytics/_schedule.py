@@ -12,13 +12,15 @@ a tiny unit, since sums of floats would neither come back to zero nor keep the t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ._engines import add_up, table_of
 from ._placing import Overdue, Period, bucket_periods, buckets, place, resolve
-from ._sums import combine, group_names
+from ._sums import add, combine, group_names, split
 from .schema import DURATION_BASES, TEXT, Pipeline
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from numpy.typing import NDArray
+
+    from ._engines import Deals
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
@@ -45,7 +49,7 @@ _BITS = 61  # of a 64-bit integer, leaving room for the sign and for rounding
 
 
 def revenue_schedule(
-    deals: Pipeline | pd.DataFrame,
+    deals: Deals,
     *,
     by: str | Sequence[str] | None = None,
     period: Period = "month",
@@ -63,10 +67,11 @@ def revenue_schedule(
     Parameters
     ----------
     deals
-        A pipeline, or a frame of its columns.
+        A pipeline; or its columns as a pandas frame, a Dask DataFrame or a DuckDB relation, which
+        are worked through in parts and may be larger than memory.
     by
-        Further columns to group by: any of owner, milestone, pipeline, team, tag, party. A deal
-        with several tags counts under each, so totals by tag exceed the total.
+        Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account.
+        A deal with several tags counts under each, so totals by tag exceed the total.
     period
         month, quarter or year.
     fiscal_year_start
@@ -101,18 +106,18 @@ def revenue_schedule(
     2   2025    77770.0
     16  2028    10450.0
     """
-    frame, day = resolve(deals, as_of)
     groups = group_names(by)
-    part = earned(
-        frame,
-        day,
+    held, day = table_of(deals, as_of, groups)
+    part = partial(
+        earned,
+        as_of=day,
         groups=groups,
         period=period,
         fiscal_year_start=fiscal_year_start,
         overdue=overdue,
         probability=probability,
     )
-    table = combine([part])
+    table = combine([add_up(held, part, groups, ("duration_basis", "duration"))])
     due = (table[list(AMOUNTS)] != 0).any(axis=1)
     table = table[due].reset_index(drop=True)
     table.insert(
@@ -136,7 +141,7 @@ def earned(
     overdue: Overdue = "keep",
     probability: pd.Series | None = None,
 ) -> pd.DataFrame:
-    """Sum what is earned by bucket, currency and group: a part that `_sums.combine` adds up.
+    """Sum what is earned by bucket, currency and group: a part that `_sums.add` adds up.
 
     Parameters
     ----------
@@ -157,7 +162,8 @@ def earned(
 
     Returns
     -------
-    ``bucket`` (number of the period, see `_placing.buckets`), ``currency``, the groups, `AMOUNTS`.
+    ``bucket`` (number of the period, see `_placing.buckets`), ``currency``, the groups, `AMOUNTS`
+    but the expected value, each with its rest.
 
     Raises
     ------
@@ -185,7 +191,11 @@ def earned(
         "won_value": np.where(won, tcv, 0.0),
     }
     whole = placed.loc[~spread, keys].assign(
-        **{name: values[~spread] for name, values in amounts.items()}, expected_value=0.0
+        **{
+            column: values
+            for name, all_values in amounts.items()
+            for column, values in split(name, all_values[~spread]).items()
+        }
     )
     whole.insert(0, "bucket", bucket[~spread])
     whole = whole.groupby(["bucket", *keys], dropna=False, observed=True, sort=False).sum()
@@ -200,7 +210,7 @@ def earned(
         )
         months = parts[1].pop("month").to_numpy().astype("datetime64[M]")
         parts[1].insert(0, "bucket", buckets(months, period, fiscal_year_start))
-    return combine(part.astype(dict.fromkeys(keys, TEXT)) for part in parts)
+    return add(part.astype(dict.fromkeys(keys, TEXT)) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -275,12 +285,14 @@ def _spread_amounts(keys: pd.DataFrame, spans: _Spans, amounts: dict[str, Floats
     table.insert(0, "month", month)
     for name, values in amounts.items():
         counts = values != 0
-        table[name] = _by_cell(values[counts], spans.take(counts), cell[counts], month)
-    table["expected_value"] = 0.0
-    return table[(table[list(amounts)] != 0).any(axis=1)]
+        whole, rest = _by_cell(values[counts], spans.take(counts), cell[counts], month)
+        table[name], table[f"{name}_rest"] = whole, rest
+    return table[(table.drop(columns=["month", *keys.columns]) != 0).any(axis=1)]
 
 
-def _by_cell(amounts: Floats, spans: _Spans, cell: Integers, month: Integers) -> Floats:
+def _by_cell(
+    amounts: Floats, spans: _Spans, cell: Integers, month: Integers
+) -> tuple[Floats, Floats]:
     """Add deals' amounts to the cells of a grid.
 
     Fixed-point arithmetic in two steps. In the first an amount is a whole number of a unit so small
@@ -301,11 +313,11 @@ def _by_cell(amounts: Floats, spans: _Spans, cell: Integers, month: Integers) ->
 
     Returns
     -------
-    The sums by cell, shape (c,).
+    The sums by cell, each as a whole number of units and a rest: two arrays of shape (c,).
     """
-    result = np.zeros(len(month))
+    whole, rest_of_cell = np.zeros((2, len(month)))
     if not len(amounts):
-        return result
+        return whole, rest_of_cell
     starts = month.astype("datetime64[M]")
     length = ((starts + 1).astype("datetime64[D]") - starts.astype("datetime64[D]")).astype(int)
     coarse = _BITS - int(np.frexp(np.abs(amounts).sum())[1])
@@ -321,8 +333,13 @@ def _by_cell(amounts: Floats, spans: _Spans, cell: Integers, month: Integers) ->
         (rate, none, coarse),
         (small, left - small * spans.units, coarse + shift),
     ):
-        result += np.ldexp(_levels(rates, extra, spans, cell, length).astype(float), -exponent)
-    return result
+        levels = _levels(rates, extra, spans, cell, length)
+        # No float holds all digits of a level, so that its units and its rest go separate ways.
+        bits = min(max(exponent, 0), _BITS + 1)
+        units = levels >> bits
+        whole += np.ldexp(units.astype(float), bits - exponent)
+        rest_of_cell += np.ldexp((levels - (units << bits)).astype(float), -exponent)
+    return whole, rest_of_cell
 
 
 def _levels(

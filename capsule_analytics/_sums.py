@@ -1,7 +1,10 @@
 """Sums that add up: a table of a part of the deals, and the table of all of them.
 
-Every table of the forecast is the `combine` of partial sums, so that parts of an account, or many
-accounts, add up to the same figures as the whole.
+Every table of the forecast is the total of partial sums, so that parts of an account, or many
+accounts on many machines, add up to the same figures as the whole. A sum of floats depends on the
+order of its terms in the last digits, which may tip a half cent. Amounts are therefore summed as
+two numbers: their whole units, which floats add exactly up to 2**53, and the rests, which are so
+small that what is lost in adding them reaches no cent.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from .schema import TEXT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
 MEASURES = (
     "open_deals",
     "open_value",
@@ -29,14 +34,28 @@ MEASURES = (
 )
 """Columns of sums: deals are counts, the others amounts in the row's currency."""
 
+_REST = "_rest"
+
 
 def group_names(by: str | Sequence[str] | None) -> list[str]:
     """Return the further columns to group by as a list."""
     return [] if by is None else [by] if isinstance(by, str) else list(by)
 
 
+def split(name: str, amounts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Split amounts into whole units and rests: two columns of a partial sum.
+
+    Examples
+    --------
+    >>> split("value", np.array([1234.75, -0.5]))
+    {'value': array([1235.,   -0.]), 'value_rest': array([-0.25, -0.5 ])}
+    """
+    whole = np.rint(amounts)
+    return {name: whole, f"{name}{_REST}": amounts - whole}
+
+
 def sums(placed: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
-    """Sum placed deals by bucket, currency and group: a part that `combine` adds up."""
+    """Sum placed deals by bucket, currency and group: a part that `add` and `combine` add up."""
     keys = ["bucket", "currency", *groups]
     open_ = ~placed["won"].to_numpy()
     late = placed["overdue"].to_numpy()
@@ -44,22 +63,39 @@ def sums(placed: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
     weighted = placed["weighted"].to_numpy()
     measured = placed[keys].assign(
         open_deals=open_.astype(np.int64),
-        open_value=np.where(open_, tcv, 0.0),
-        weighted_value=weighted,
+        **split("open_value", np.where(open_, tcv, 0.0)),
+        **split("weighted_value", weighted),
         won_deals=(~open_).astype(np.int64),
-        won_value=np.where(open_, 0.0, tcv),
-        expected_value=0.0,
+        **split("won_value", np.where(open_, 0.0, tcv)),
         overdue_deals=late.astype(np.int64),
-        overdue_value=np.where(late, tcv, 0.0),
-        overdue_weighted=np.where(late, weighted, 0.0),
+        **split("overdue_value", np.where(late, tcv, 0.0)),
+        **split("overdue_weighted", np.where(late, weighted, 0.0)),
     )
-    # pandas sums groups with compensation, so a million deals stay exact to the cent.
+    # pandas sums groups with compensation, so the rests of a million deals are exact too.
     table = measured.groupby(keys, dropna=False, observed=True, sort=False).sum().reset_index()
     return table.astype(dict.fromkeys(keys[1:], TEXT))
 
 
+def add(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Add up partial sums to a partial sum, which may be added up again.
+
+    Parameters
+    ----------
+    parts
+        Tables of one set of key columns and of `MEASURES` (or some of them) with their rests, in
+        any order.
+
+    Returns
+    -------
+    One table of the same columns, in no order.
+    """
+    table = pd.concat(list(parts), ignore_index=True)
+    keys = [name for name in table.columns if name.removesuffix(_REST) not in MEASURES]
+    return table.groupby(keys, dropna=False, sort=False).sum().reset_index()
+
+
 def combine(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Add up partial sums.
+    """Add up partial sums to the table that is shown.
 
     Parameters
     ----------
@@ -70,8 +106,10 @@ def combine(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     -------
     One table, sorted by its keys, missing keys last.
     """
-    table = pd.concat(list(parts), ignore_index=True)
-    keys = [name for name in table.columns if name not in MEASURES]
-    table = table.groupby(keys, dropna=False, sort=False).sum().reset_index()
+    table = add(parts)
+    for name in [name for name in table.columns if name.endswith(_REST)]:
+        table[name.removesuffix(_REST)] += table.pop(name)
     table["expected_value"] = table["won_value"] + table["weighted_value"]
-    return table.sort_values(keys, na_position="last", ignore_index=True)
+    measures = [name for name in MEASURES if name in table.columns]
+    keys = [name for name in table.columns if name not in MEASURES]
+    return table[[*keys, *measures]].sort_values(keys, na_position="last", ignore_index=True)

@@ -7,39 +7,43 @@ Definitions, after Capsule's own pipeline report and the usual terms of sales te
 - currencies are never added together (see `capsule_analytics.fx` for a home currency).
 
 Every table is the `combine` of partial sums (see `_sums`), so that parts of an account, or many
-accounts, add up to the same figures as the whole.
+accounts, add up to the same figures as the whole: in memory, in a DuckDB relation that is streamed
+past, or in the partitions of a Dask DataFrame (see `_engines`).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from . import risk
+from ._engines import add_up, table_of
+from ._errors import ArgumentError
 from ._placing import (
     Overdue,
     Period,
     bucket_periods,
     buckets,
     place,
-    resolve,
 )
 from ._schedule import revenue_schedule
 from ._sums import MEASURES, combine, group_names, sums
 from .schema import TEXT, Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
-    import pandas as pd
+    from ._engines import Deals
 
 __all__ = ["MEASURES", "by_month", "combine", "revenue_schedule"]
 
 
 def by_month(
-    deals: Pipeline | pd.DataFrame,
+    deals: Deals,
     *,
     by: str | Sequence[str] | None = None,
     period: Period = "month",
@@ -56,10 +60,11 @@ def by_month(
     Parameters
     ----------
     deals
-        A pipeline, or a frame of its columns.
+        A pipeline; or its columns as a pandas frame, a Dask DataFrame or a DuckDB relation, which
+        are worked through in parts and may be larger than memory.
     by
-        Further columns to group by: any of owner, milestone, pipeline, team, tag, party. A deal
-        with several tags counts under each, so totals by tag exceed the total.
+        Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account.
+        A deal with several tags counts under each, so totals by tag exceed the total.
     period
         month, quarter or year.
     fiscal_year_start
@@ -73,12 +78,12 @@ def by_month(
     probability
         Other probabilities, 0 to 1, by opportunity id, such as calibrated ones.
     ranges
-        Add ``p10``, ``p50`` and ``p90`` of each row's total (needs the extra ``forecast``).
+        Add ``p10``, ``p50`` and ``p90`` of each row's total; needs the deals in memory.
     correlation
         How strongly deals rise and fall together in the ranges, 0 to 1 (see
         `capsule_analytics.risk`).
     target
-        Add ``chance``: how likely each row's total reaches this amount.
+        Add ``chance``: how likely each row's total reaches this amount; needs the deals in memory.
 
     Returns
     -------
@@ -90,7 +95,8 @@ def by_month(
     Raises
     ------
     ArgumentError
-        If an option is not valid or the frame lacks a column.
+        If an option is not valid, a column is missing, or ranges are asked for deals that are not
+        in memory.
 
     Examples
     --------
@@ -100,13 +106,28 @@ def by_month(
        year  won_deals  won_value
     2  2025          7    85270.0
     """
-    frame, day = resolve(deals, as_of)
     groups = group_names(by)
-    placed = place(frame, day, by=groups, overdue=overdue, probability=probability)
-    placed.insert(0, "bucket", buckets(placed["close"].to_numpy(), period, fiscal_year_start))
-    table = combine([sums(placed, groups)])
-    if ranges or target is not None:
+    held, day = table_of(deals, as_of, groups)
+    look = partial(
+        _bucketed,
+        as_of=day,
+        groups=groups,
+        period=period,
+        fiscal_year_start=fiscal_year_start,
+        overdue=overdue,
+        probability=probability,
+    )
+    if not ranges and target is None:
+        table = combine([add_up(held, partial(_month_part, look, groups), groups)])
+    elif isinstance(held, pd.DataFrame):
+        placed = look(held)
+        table = combine([sums(placed, groups)])
         table = _with_ranges(table, placed, ["bucket", "currency", *groups], correlation, target)
+    else:
+        raise ArgumentError(
+            "ranges and chances look at every deal of a row at once: load what you need of "
+            f"{type(held).__name__} into a pandas frame first"
+        )
     table.insert(
         0, period, bucket_periods(table.pop("bucket").to_numpy(), period, fiscal_year_start)
     )
@@ -116,6 +137,29 @@ def by_month(
         "account": deals.account if isinstance(deals, Pipeline) else "",
     }
     return table
+
+
+def _bucketed(
+    frame: pd.DataFrame,
+    *,
+    as_of: date,
+    groups: Sequence[str],
+    period: Period,
+    fiscal_year_start: int,
+    overdue: Overdue,
+    probability: pd.Series | None,
+) -> pd.DataFrame:
+    """Place deals, and number the period in which each closes."""
+    placed = place(frame, as_of, by=groups, overdue=overdue, probability=probability)
+    placed.insert(0, "bucket", buckets(placed["close"].to_numpy(), period, fiscal_year_start))
+    return placed
+
+
+def _month_part(
+    look: Callable[[pd.DataFrame], pd.DataFrame], groups: Sequence[str], frame: pd.DataFrame
+) -> pd.DataFrame:
+    """Sum a part of the deals."""
+    return sums(look(frame), groups)
 
 
 def _with_ranges(

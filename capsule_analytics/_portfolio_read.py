@@ -1,0 +1,202 @@
+"""Reading a portfolio: a batch of accounts to its partial sums, on any machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import pandas as pd
+
+from . import fx
+from ._engines import frames, tree
+from ._errors import DataError, TransportError, missing_extra
+from ._sums import add
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
+
+    from ._portfolio_files import Place, Unit
+
+_OFFLINE = {"autoload_known_extensions": "false", "autoinstall_known_extensions": "false"}
+_PATIENCE = 20.0
+"""Seconds within which the scheduler of a cluster must answer."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How amounts are converted, or not.
+
+    Attributes
+    ----------
+    home
+        The currency to convert to.
+    rates
+        The exchange rates.
+    as_of
+        The day whose rate open deals take.
+    missing
+        What to do without a rate.
+    """
+
+    home: str
+    rates: fx.Rates
+    as_of: date
+    missing: fx.Missing
+
+
+class LeftOut(NamedTuple):
+    """An account that could not be read."""
+
+    account: str
+    day: str
+    path: str
+    problem: str
+
+
+class Result(NamedTuple):
+    """What came of some batches."""
+
+    sums: list[pd.DataFrame]
+    left_out: list[LeftOut]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the batches of a portfolio are read and summed.
+
+    Attributes
+    ----------
+    place
+        Where the export stands.
+    part
+        From a frame of deals to their partial sums.
+    columns
+        The columns that `part` needs.
+    conversion
+        How amounts are converted first; None for not at all.
+    """
+
+    place: Place
+    part: Callable[[pd.DataFrame], pd.DataFrame]
+    columns: tuple[str, ...]
+    conversion: Conversion | None
+
+    def __call__(self, batch: Sequence[Unit]) -> Result:
+        """Sum a batch; where it cannot be read, sum its accounts one by one and leave out some."""
+        import duckdb  # noqa: PLC0415 - an optional dependency
+
+        whole = [unit for unit in batch if unit.files]
+        left_out = [
+            LeftOut(unit.account, unit.day.isoformat(), self._folder(unit), "has no file")
+            for unit in batch
+            if not unit.files
+        ]
+        if not whole:
+            return Result([], left_out)
+        try:
+            return Result([add(map(self._sum, self._frames(whole)))], left_out)
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
+        except (duckdb.Error, OSError, DataError) as error:
+            if len(whole) > 1:
+                each = joined([self([unit]) for unit in whole])
+                return Result(each.sums, [*left_out, *each.left_out])
+            (unit,) = whole
+            problem = " ".join(str(error).split())
+            found = LeftOut(unit.account, unit.day.isoformat(), self._folder(unit), problem)
+            return Result([], [*left_out, found])
+
+    def _folder(self, unit: Unit) -> str:
+        """Name the folder of an account's day as a person would look for it."""
+        from urllib.parse import quote  # noqa: PLC0415
+
+        if unit.files:
+            return unit.files[0]
+        return f"{self.place.address}/account={quote(unit.account, safe='')}/day={unit.day}"
+
+    def _sum(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if frame["status"].isna().any():
+            raise DataError("has deals without a status: open, won and lost cannot be told apart")
+        if self.conversion is not None:
+            how = self.conversion
+            frame = fx.convert(frame, how.home, how.rates, as_of=how.as_of, missing=how.missing)
+        return self.part(frame)
+
+    def _frames(self, batch: Sequence[Unit]) -> Iterator[pd.DataFrame]:
+        """Read the columns of a batch with the account, in chunks."""
+        import duckdb  # noqa: PLC0415 - an optional dependency
+
+        system, _ = self.place.open()
+        accounts = {file: unit.account for unit in batch for file in unit.files}
+        local = "file" in _protocols(system)
+        names = list(accounts) if local else [system.unstrip_protocol(file) for file in accounts]
+        with duckdb.connect(config=_OFFLINE) as connection:
+            # Rows need no order to be summed, and keeping it costs memory.
+            connection.execute("SET preserve_insertion_order = false")
+            if not local:
+                connection.register_filesystem(system)
+            relation = connection.read_parquet(
+                names, union_by_name=True, filename=True, hive_partitioning=False
+            )
+            for frame in frames(relation, [*self.columns, "filename"]):
+                files = frame.pop("filename").cat
+                held = [
+                    accounts[system._strip_protocol(name)]  # noqa: SLF001 - meant for others, as fsspec says
+                    for name in files.categories
+                ]
+                codes, labels = pd.factorize(pd.Index(held, dtype=object))
+                yield frame.assign(account=pd.Categorical.from_codes(
+                    codes[files.codes] if len(codes) else files.codes, categories=labels
+                ))  # fmt: skip
+
+
+def _protocols(system: object) -> tuple[str, ...]:
+    name = getattr(system, "protocol", ())
+    return (name,) if isinstance(name, str) else tuple(name)
+
+
+def joined(results: Sequence[Result]) -> Result:
+    """Add up what came of several batches."""
+    sums = [part for result in results for part in result.sums]
+    left_out = [found for result in results for found in result.left_out]
+    return Result([add(sums)] if sums else [], left_out)
+
+
+def run_here(reading: Reading, work: Sequence[Sequence[Unit]]) -> Result:
+    """Read the batches one after another; DuckDB uses all processors for each."""
+    total = Result([], [])
+    for batch in work:
+        total = joined([total, reading(batch)])
+    return total
+
+
+def run_on_dask(reading: Reading, work: Sequence[Sequence[Unit]], scheduler: str | None) -> Result:
+    """Read the batches on a cluster, or in the threads of this process without one.
+
+    A batch that was being read when its worker died is read again by another.
+    """
+    try:
+        import dask  # noqa: PLC0415 - an optional dependency
+
+        if scheduler is not None:
+            import distributed  # noqa: PLC0415 - an optional dependency
+    except ImportError as error:
+        raise missing_extra("Dask", "cluster") from error
+    how = dask.delayed(reading)  # sent once, not with every batch
+    read = dask.delayed(_read, pure=False)
+    total = tree([read(how, batch) for batch in work], joined)
+    if scheduler is None:
+        result: Result = total.compute(scheduler="threads")
+        return result
+    try:
+        client = distributed.Client(scheduler, set_as_default=False, timeout=_PATIENCE)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise TransportError(f"no Dask scheduler answers at {scheduler}: {error}") from error
+    with client:
+        total_result: Result = client.compute(total).result()
+        return total_result
+
+
+def _read(reading: Reading, batch: Sequence[Unit]) -> Result:
+    return reading(batch)

@@ -1,0 +1,340 @@
+"""A portfolio: many accounts and years of days, as `Store.export_parquet` writes them.
+
+The figures of one account come from a frame in memory. A group, a consultancy or a franchise has
+too many accounts for that: their export is read with DuckDB a chunk at a time, or, past what one
+machine can read, by the workers of a Dask cluster. The figures are the same to the cent.
+
+Examples
+--------
+>>> import tempfile
+>>> import capsule_analytics as ca
+>>> folder = tempfile.TemporaryDirectory()
+>>> with ca.history.open_store(f"{folder.name}/history.duckdb") as store:
+...     store.record(ca.load_sample())
+...     files = store.export_parquet(f"{folder.name}/export")
+>>> portfolio = Portfolio(f"{folder.name}/export")
+>>> portfolio
+<Portfolio of 1 account, 1 day from 2026-10-15 to 2026-10-15>
+>>> table = portfolio.by_month(by="account", period="year")
+>>> table.loc[table["currency"] == "CHF", ["year", "won_deals", "won_value"]].head(1)
+   year  won_deals  won_value
+2  2025          7    85270.0
+>>> folder.cleanup()
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
+
+from . import forecast
+from ._errors import ArgumentError, DataError
+from ._portfolio_check import check_units
+from ._portfolio_files import Unit, batches, place_of, units
+from ._portfolio_read import Conversion, Reading, Result, run_here, run_on_dask
+from ._store_rows import DEAL_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    import pandas as pd
+
+    from ._placing import Overdue, Period
+    from ._portfolio_files import Place
+    from .fx import Missing, Rates
+
+__all__ = ["Portfolio"]
+
+Engine = Literal["duckdb", "dask"]
+OnError = Literal["raise", "skip"]
+
+
+class Placing(TypedDict, total=False):
+    """How deals are placed; see `forecast.by_month` for each.
+
+    Attributes
+    ----------
+    period
+        month, quarter or year.
+    fiscal_year_start
+        First month of the fiscal year, 1 to 12.
+    overdue
+        keep, roll or drop.
+    """
+
+    period: Period
+    fiscal_year_start: int
+    overdue: Overdue
+
+
+class Portfolio:
+    """The export of many accounts.
+
+    Parameters
+    ----------
+    path
+        The folder of the export: a local path, or an address that fsspec knows, such as
+        ``s3://bucket/export``.
+    on_error
+        What to do about an account whose partition is corrupt or missing: stop with an error that
+        names it, or leave that account out and say so in ``attrs["left_out"]``.
+    storage_options
+        What the file system of the address needs, such as an endpoint. Put no secrets here that
+        the environment of the workers can give.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no export.
+    ArgumentError
+        If an option is not valid.
+    MissingExtraError
+        If the extra ``cluster`` is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        on_error: OnError = "raise",
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if on_error not in get_args(OnError):
+            raise ArgumentError(f"on_error must be one of raise, skip, not {on_error!r}")
+        self._place = place_of(path, storage_options)
+        self._on_error = on_error
+        self._units = units(self._place)
+
+    def __repr__(self) -> str:
+        """Say how much there is."""
+        names, days = len(self.accounts), self.days
+        return (
+            f"<Portfolio of {names:,} account{'s' * (names != 1)}, {len(days):,} "
+            f"day{'s' * (len(days) != 1)} from {days[0]} to {days[-1]}>"
+        )
+
+    @property
+    def accounts(self) -> list[str]:
+        """The names of the accounts, sorted."""
+        return sorted({unit.account for unit in self._units})
+
+    @property
+    def days(self) -> list[date]:
+        """The days on which there is a snapshot of some account, oldest first."""
+        return sorted({unit.day for unit in self._units})
+
+    def by_month(
+        self,
+        *,
+        day: date | None = None,
+        as_of: date | None = None,
+        by: str | Sequence[str] | None = "account",
+        home_currency: str | None = None,
+        rates: Rates | None = None,
+        missing_rate: Missing = "error",
+        engine: Engine | None = None,
+        scheduler: str | None = None,
+        **placing: Unpack[Placing],
+    ) -> pd.DataFrame:
+        """Sum the pipelines of all accounts by close month and currency.
+
+        Parameters
+        ----------
+        day
+            Each account counts with its newest snapshot at or before it; None means the newest.
+        as_of
+            The day from which to look; None means `day`, or else the newest day that counts.
+        by
+            What to group by beside currency, as for `forecast.by_month`; None for the total of
+            all accounts.
+        home_currency
+            Convert every amount to this currency first (see `fx.convert`).
+        rates
+            The exchange rates; None means the European Central Bank's.
+        missing_rate
+            Without a rate: stop with an error, or flag: the deal keeps its own currency.
+        engine
+            duckdb: this machine; dask: a cluster, or the threads of this process. None means
+            duckdb without a scheduler and dask with one.
+        scheduler
+            Address of the scheduler of a Dask cluster, such as ``tcp://10.0.0.5:8786``. Its workers
+            need this package and must be able to read the export at the same address.
+        **placing
+            period, fiscal_year_start and overdue, as for `forecast.by_month`.
+
+        Returns
+        -------
+        As `forecast.by_month` returns it. ``attrs`` has ``day`` and ``oldest_day`` (of the
+        snapshots that count), ``accounts`` (how many do) and ``left_out``: one entry an account
+        without a snapshot so early or, with ``on_error="skip"``, one that cannot be read, each
+        with ``account``, ``day``, ``path`` and ``problem``.
+
+        Raises
+        ------
+        DataError
+            If a partition is corrupt or missing, unless such accounts are to be left out.
+        ArgumentError
+            If an option is not valid, or no snapshot is so old.
+        RateError
+            If an exchange rate is missing, unless it is to be flagged.
+        TransportError
+            If no scheduler answers.
+        """
+        run = _runner(engine, scheduler)
+        held = self._held(day, as_of, run, (home_currency, rates, missing_rate))
+        table = forecast.by_month(held, by=by, as_of=held.as_of, **placing)
+        return held.noted(table)
+
+    def revenue_schedule(
+        self,
+        *,
+        day: date | None = None,
+        as_of: date | None = None,
+        by: str | Sequence[str] | None = "account",
+        home_currency: str | None = None,
+        rates: Rates | None = None,
+        missing_rate: Missing = "error",
+        engine: Engine | None = None,
+        scheduler: str | None = None,
+        **placing: Unpack[Placing],
+    ) -> pd.DataFrame:
+        """Spread the deals of all accounts over the months in which they are earned.
+
+        Parameters
+        ----------
+        day, as_of, by, home_currency, rates, missing_rate, engine, scheduler
+            As for `by_month`.
+        **placing
+            period, fiscal_year_start and overdue, as for `forecast.revenue_schedule`.
+
+        Returns
+        -------
+        As `forecast.revenue_schedule` returns it, with the ``attrs`` of `by_month`.
+
+        Raises
+        ------
+        DataError, ArgumentError, RateError, TransportError
+            As for `by_month`.
+        """
+        run = _runner(engine, scheduler)
+        held = self._held(day, as_of, run, (home_currency, rates, missing_rate))
+        table = forecast.revenue_schedule(held, by=by, as_of=held.as_of, **placing)
+        return held.noted(table)
+
+    def check(self, day: date | None = None) -> pd.DataFrame:
+        """List what is wrong with the export, by reading all of it.
+
+        Parameters
+        ----------
+        day
+            Look at each account's newest snapshot at or before it; None means at all days.
+
+        Returns
+        -------
+        One row a finding, by account and day: ``account``, ``day``, ``path``, ``check``
+        (missing_partition, corrupt, missing_columns, unknown_columns, other_type, behind,
+        no_deals), ``severity`` (error: cannot be used; warning: figures may lack something;
+        info) and ``detail``.
+        """
+        chosen = self._units if day is None else self._chosen(day)[0]
+        return check_units(self._place, chosen, newest=self.days[-1] if day is None else day)
+
+    def _chosen(self, day: date | None) -> tuple[list[Unit], list[dict[str, str]]]:
+        """Return each account's newest unit at or before a day, and the accounts without one."""
+        newest: dict[str, Unit] = {}
+        for unit in self._units:  # by account and day
+            if day is None or unit.day <= day:
+                newest[unit.account] = unit
+        if not newest:
+            raise ArgumentError(f"no snapshot is from {day} or before: the first is {self.days[0]}")
+        late = [
+            {"account": name, "day": "", "path": "", "problem": f"has no snapshot up to {day}"}
+            for name in self.accounts
+            if name not in newest
+        ]
+        return list(newest.values()), late
+
+    def _held(
+        self,
+        day: date | None,
+        as_of: date | None,
+        run: Callable[[Reading, Sequence[Sequence[Unit]]], Result],
+        at_home: tuple[str | None, Rates | None, Missing],
+    ) -> _Held:
+        chosen, late = self._chosen(day)
+        as_of = as_of or day or max(unit.day for unit in chosen)
+        home_currency, rates, missing = at_home
+        conversion = None
+        if home_currency is not None:
+            from .fx import ecb_rates  # noqa: PLC0415 - reads a large file
+
+            conversion = Conversion(home_currency, rates or ecb_rates(), as_of, missing)
+        return _Held(self._place, chosen, as_of, conversion, run, self._on_error, late)
+
+
+def _runner(
+    engine: Engine | None, scheduler: str | None
+) -> Callable[[Reading, Sequence[Sequence[Unit]]], Result]:
+    if engine is None:
+        engine = "duckdb" if scheduler is None else "dask"
+    if engine not in get_args(Engine):
+        raise ArgumentError(f"engine must be one of duckdb, dask, not {engine!r}")
+    if engine == "duckdb":
+        if scheduler is not None:
+            raise ArgumentError("a scheduler needs engine='dask'")
+        return run_here
+    return lambda reading, work: run_on_dask(reading, work, scheduler)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """The chosen days of all accounts, as a table in parts (see `_engines.Parted`)."""
+
+    place: Place
+    chosen: list[Unit]
+    as_of: date
+    conversion: Conversion | None
+    run: Callable[[Reading, Sequence[Sequence[Unit]]], Result]
+    on_error: OnError
+    left_out: list[dict[str, str]]
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that an export has; what a file lacks is missing in its rows."""
+        return [*(column.name for column in DEAL_COLUMNS), "account"]
+
+    def add_up(
+        self, part: Callable[[pd.DataFrame], pd.DataFrame], columns: Sequence[str]
+    ) -> pd.DataFrame:
+        """Add up the partial sums of all accounts."""
+        wanted = [name for name in columns if name != "account"]
+        if self.conversion is not None:
+            wanted += [name for name in ("value",) if name not in wanted]
+        reading = Reading(self.place, part, tuple(wanted), self.conversion)
+        result = self.run(reading, list(batches(self.chosen)))
+        if result.left_out and self.on_error == "raise":
+            first, *others = result.left_out
+            more = f" (and {len(others)} more accounts)" if others else ""
+            raise DataError(
+                f"account {first.account!r} cannot be read: {first.path}: {first.problem}{more}; "
+                "export it again, or leave such accounts out with on_error='skip'"
+            )
+        self.left_out.extend(found._asdict() for found in result.left_out)
+        if not result.sums:
+            raise DataError(f"no account in {self.place.address} can be read")
+        (sums,) = result.sums
+        return sums
+
+    def noted(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Note in a table which snapshots it is made of, and which are left out."""
+        unread = {found["account"] for found in self.left_out}
+        days = [unit.day for unit in self.chosen if unit.account not in unread]
+        table.attrs |= {
+            "day": max(days).isoformat(),
+            "oldest_day": min(days).isoformat(),
+            "accounts": len(days),
+            "left_out": self.left_out,
+        }
+        return table

@@ -1,0 +1,191 @@
+"""The same deals give the same table to the cent: on pandas, DuckDB and Dask, in any parts."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Any
+
+import dask
+import dask.dataframe as dd
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from deals import AS_OF, deals
+
+import capsule_analytics as ca
+from capsule_analytics import _engines, forecast, history
+from capsule_analytics._errors import ArgumentError, DataError
+from capsule_analytics._sums import add, combine
+from capsule_analytics.report import round_cents
+
+FUNCTIONS = (forecast.by_month, forecast.revenue_schedule)
+
+
+def portfolio_frame(copies: int = 3) -> pd.DataFrame:
+    """Put the sample account together several times, ids repeating, as several accounts."""
+    frame = ca.load_sample().opportunities
+    return pd.concat([frame.assign(account=f"account {n}") for n in range(copies)])
+
+
+def cents(table: pd.DataFrame) -> pd.DataFrame:
+    """Round every amount to cents, so that tables can be compared exactly."""
+    rounded = table.copy()
+    rounded.attrs = {}
+    for name in table.select_dtypes("float"):
+        rounded[name] = round_cents(table[name].to_numpy())
+    return rounded
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("by", [None, "account", ["account", "owner"], "party"])
+def test_three_engines_one_table(function: Any, by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = portfolio_frame()
+    wanted = cents(function(frame, by=by, as_of=AS_OF))
+    monkeypatch.setattr(_engines, "ROWS", 500)
+    for seed in (1, 2):
+        shuffled = frame.sample(frac=1, random_state=seed)
+        rows = shuffled.reset_index()
+        with duckdb.connect() as connection:
+            relation = connection.from_df(rows)
+            pd.testing.assert_frame_equal(cents(function(relation, by=by, as_of=AS_OF)), wanted)
+        plain = shuffled.drop(columns=["tags", "fields"])
+        parts = dd.from_pandas(plain, npartitions=5 * seed, sort=False)
+        found = function(parts, by=by, as_of=AS_OF)
+        pd.testing.assert_frame_equal(cents(found), wanted)
+        again = function(parts.repartition(npartitions=3), by=by, as_of=AS_OF)
+        pd.testing.assert_frame_equal(cents(again), wanted)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_tags_count_on_every_engine(function: Any) -> None:
+    """By tag each deal counts under every tag that it has."""
+    frame = ca.load_sample().opportunities
+    wanted = cents(function(frame, by="tag", as_of=AS_OF))
+    with duckdb.connect() as connection:
+        relation = connection.from_df(frame.reset_index())
+        pd.testing.assert_frame_equal(cents(function(relation, by="tag", as_of=AS_OF)), wanted)
+    with dask.config.set({"dataframe.convert-string": False}):
+        parts = dd.from_pandas(frame, npartitions=4)
+        pd.testing.assert_frame_equal(cents(function(parts, by="tag", as_of=AS_OF)), wanted)
+
+
+def test_tags_that_dask_made_text_are_refused() -> None:
+    frame = ca.load_sample().opportunities
+    with dask.config.set({"dataframe.convert-string": True}):
+        parts = dd.from_pandas(frame, npartitions=2)
+        with pytest.raises(ArgumentError, match="convert-string"):
+            forecast.by_month(parts, by="tag", as_of=AS_OF)
+
+
+def test_half_cents_fall_alike_however_the_deals_are_parted() -> None:
+    """Sums of floats in two orders differ in their last digits; these must not, to the bit."""
+    values = [2500.5, 0.1, 1e9 + 0.07, 1234.56, 875.17, 3.335] * 400
+    rows = [{"value": v, "probability": 35, "expected_close": "2026-11-01"} for v in values]
+    frame = deals(rows).opportunities
+    whole = forecast.by_month(frame, as_of=AS_OF)
+    for seed, count in ((1, 2), (2, 7), (3, 100)):
+        shuffled = frame.sample(frac=1, random_state=seed)
+        parts = dd.from_pandas(shuffled, npartitions=count, sort=False)
+        pd.testing.assert_frame_equal(
+            forecast.by_month(parts, as_of=AS_OF), whole, check_exact=True
+        )
+
+
+def test_partial_sums_may_be_added_in_any_tree() -> None:
+    def part(value: float) -> pd.DataFrame:
+        return pd.DataFrame(
+            {"bucket": [1], "won_value": [value], "won_value_rest": [0.25], "weighted_value": [0.0]}
+        )
+
+    one = combine([part(1.0), part(2.0), part(3.0)])
+    other = combine([add([part(3.0), part(1.0)]), part(2.0)])
+    assert one["won_value"].tolist() == other["won_value"].tolist() == [6.75]
+
+
+def test_other_probabilities_reach_every_engine() -> None:
+    frame = deals(
+        [
+            {"value": 1000, "probability": 50, "expected_close": "2026-11-01"},
+            {"value": 100, "probability": 10, "expected_close": "2026-11-01"},
+        ]
+    ).opportunities
+    calibrated = pd.Series({1: 0.25})
+    with duckdb.connect() as connection:
+        relation = connection.from_df(frame.reset_index())
+        parts = dd.from_pandas(frame, npartitions=2)
+        for held in (frame, relation, parts):
+            table = forecast.by_month(held, as_of=AS_OF, probability=calibrated)
+            assert table["weighted_value"].tolist() == [260.0]  # 1000 * 0.25 + 100 * 0.1
+
+
+def test_a_relation_of_plain_types_is_read_as_what_it_means() -> None:
+    """Dates as text, whole numbers as amounts, nothing as a column: as other tools export them."""
+    with duckdb.connect() as connection:
+        relation = connection.sql(
+            "SELECT 'EUR' AS currency, '2026-11-20' AS expected_close, NULL AS closed_at, "
+            "0.5 AS probability, 10 AS tcv, 'open' AS status, 'a' AS account"
+        )
+        (row,) = forecast.by_month(relation, by="account", as_of=AS_OF).to_dict("records")
+        assert (str(row["month"]), row["account"], row["weighted_value"]) == ("2026-11", "a", 5.0)
+        nothing = forecast.by_month(relation.filter("tcv < 0"), by="account", as_of=AS_OF)
+        assert nothing.empty
+        words = connection.sql("SELECT * REPLACE ('soon' AS expected_close) FROM relation")
+        with pytest.raises(DataError, match="expected_close is string and cannot be read as date"):
+            forecast.by_month(words, as_of=AS_OF)
+
+
+def test_a_pipeline_may_be_grouped_by_its_account() -> None:
+    pipeline = replace(ca.load_sample(), account="acme")
+    assert set(forecast.by_month(pipeline, by="account")["account"]) == {"acme"}
+
+
+def test_what_cannot_be_done_is_said() -> None:
+    with duckdb.connect() as connection:
+        relation = connection.from_df(ca.load_sample().opportunities.reset_index())
+        with pytest.raises(ArgumentError, match="into a pandas frame first"):
+            forecast.by_month(relation, ranges=True)
+        with pytest.raises(ArgumentError, match="cannot group by 'colour'"):
+            forecast.by_month(relation, by="colour")
+        with pytest.raises(ArgumentError, match="lacks the column 'status'"):
+            forecast.by_month(relation.select("tcv", "currency", "expected_close", "closed_at",
+                                              "probability"))  # fmt: skip
+    with pytest.raises(ArgumentError, match="not list"):
+        forecast.by_month([1, 2])  # type: ignore[arg-type]
+
+
+def test_distributions_of_parts_add_up() -> None:
+    """Deals split by a hash of their ids: the total of the parts is the total of all."""
+    frame = ca.load_sample().opportunities
+    frame = frame[(frame["status"] == "open") & (frame["currency"] == "GBP")]
+    part_of = np.array([zlib.crc32(str(key).encode()) % 3 for key in frame.index])
+    first, *others = [
+        ca.risk.distribution(frame["tcv"][part_of == n], frame["probability"][part_of == n])
+        for n in range(3)
+    ]
+    whole = ca.risk.distribution(frame["tcv"], frame["probability"])
+    together = sum(others, start=first)
+    assert together.deals == whole.deals
+    assert together.mean == pytest.approx(whole.mean, rel=1e-12)
+    assert together.std == pytest.approx(whole.std, rel=1e-12)
+    for q in (0.1, 0.5, 0.9):
+        assert together.quantile(q) == pytest.approx(whole.quantile(q), abs=0.01 * whole.std)
+
+
+def test_bridges_of_parts_add_up() -> None:
+    """Each deal is explained by itself, so the bridges of thirds sum to the bridge of all."""
+    *_, before, after = history.sample_history()
+
+    def third(pipeline: ca.Pipeline, n: int) -> ca.Pipeline:
+        frame = pipeline.opportunities
+        return replace(pipeline, opportunities=frame[frame.index % 3 == n])
+
+    whole = history.changes(before, after)
+    parts = pd.concat([history.changes(third(before, n), third(after, n)) for n in range(3)])
+    keys = ["currency", "part"]
+    summed = parts.groupby(keys, observed=True, dropna=False)[["deals", "value"]].sum().round(2)
+    pd.testing.assert_frame_equal(
+        summed.sort_index(), whole.set_index(keys)[["deals", "value"]].sort_index(),
+        check_index_type=False,
+    )  # fmt: skip

@@ -1,0 +1,203 @@
+"""A portfolio of exports: per account, in total, at home, and with flawed partitions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deals import deals
+
+from capsule_analytics import _portfolio_files, fx, history
+from capsule_analytics._errors import ArgumentError, DataError
+from capsule_analytics.portfolio import Portfolio
+
+FIRST, SECOND = date(2026, 10, 14), date(2026, 10, 15)
+RATES = fx.Rates(
+    "GBP", {"EUR": pd.Series([0.8], index=pd.DatetimeIndex(["2026-10-14"]))}, source="a test"
+)
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Two days of acme, one day of bolt & co, and nil, which has no deals."""
+    row: dict[str, Any] = {"probability": 50, "expected_close": "2026-11-20"}
+    acme = [
+        deals([row | {"value": 100}], as_of=FIRST),
+        deals([row | {"value": 200}, row | {"value": 50, "currency": "EUR"}], as_of=SECOND),
+    ]
+    bolt = deals([{"value": 1000, "milestone": "Won", "closed_at": "2026-10-14"}], as_of=FIRST)
+    nil = replace(bolt, opportunities=bolt.opportunities.iloc[:0], issues=bolt.issues.iloc[:0])
+    with history.open_store(tmp_path / "history.duckdb") as store:
+        for pipeline in acme:
+            store.record(replace(pipeline, account="acme"))
+        store.record(replace(bolt, account="bolt & co"))
+        store.record(replace(nil, account="nil"))
+        store.export_parquet(tmp_path / "export")
+    return tmp_path / "export"
+
+
+def part(export: Path, account: str, day: date = FIRST) -> Path:
+    return export / f"account={account}" / f"day={day}" / "part.parquet"
+
+
+def rows(table: pd.DataFrame, *names: str) -> list[tuple[Any, ...]]:
+    return list(table[list(names)].itertuples(index=False, name=None))
+
+
+def test_each_account_counts_with_its_newest_day(export: Path) -> None:
+    portfolio = Portfolio(export)
+    assert portfolio.accounts == ["acme", "bolt & co", "nil"]
+    assert portfolio.days == [FIRST, SECOND]
+    table = portfolio.by_month()
+    assert rows(table, "account", "currency", "weighted_value", "won_value") == [
+        ("bolt & co", "GBP", 0.0, 1000.0),
+        ("acme", "EUR", 25.0, 0.0),
+        ("acme", "GBP", 100.0, 0.0),
+    ]
+    assert table.attrs["as_of"] == table.attrs["day"] == "2026-10-15"
+    assert table.attrs["oldest_day"] == "2026-10-14"
+    assert (table.attrs["accounts"], table.attrs["left_out"]) == (3, [])
+
+
+def test_an_earlier_day(export: Path) -> None:
+    table = Portfolio(export).by_month(day=FIRST, by=None)
+    assert rows(table, "currency", "open_value", "won_value") == [
+        ("GBP", 0.0, 1000.0),
+        ("GBP", 100.0, 0.0),
+    ]
+    assert table.attrs["as_of"] == "2026-10-14"
+    with pytest.raises(ArgumentError, match="the first is 2026-10-14"):
+        Portfolio(export).by_month(day=date(2020, 1, 1))
+
+
+def test_an_account_that_began_later_is_told(export: Path) -> None:
+    part(export, "acme", FIRST).unlink()
+    part(export, "acme", FIRST).parent.rmdir()
+    table = Portfolio(export).by_month(day=FIRST)
+    (left_out,) = table.attrs["left_out"]
+    assert (left_out["account"], left_out["problem"]) == (
+        "acme",
+        "has no snapshot up to 2026-10-14",
+    )
+
+
+def test_in_a_home_currency(export: Path) -> None:
+    table = Portfolio(export).by_month(by=None, home_currency="GBP", rates=RATES)
+    # 200 * 50 % + 50 EUR * 0.8 * 50 % in November.
+    assert rows(table, "currency", "weighted_value") == [("GBP", 0.0), ("GBP", 120.0)]
+    revenue = Portfolio(export).revenue_schedule(by=None, home_currency="GBP", rates=RATES)
+    assert rows(revenue, "currency", "expected_value") == [("GBP", 1000.0), ("GBP", 120.0)]
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "dask"])
+def test_any_address_and_engine_give_one_table(
+    export: Path, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Portfolio(export).by_month(by=["account", "owner"])
+    monkeypatch.setattr(_portfolio_files, "_BATCH_ACCOUNTS", 1)
+    memory = fsspec.filesystem("memory")
+    memory.put(str(export), "/export", recursive=True)
+    try:
+        for address in (str(export), f"file://{export}", "memory://export"):
+            found = Portfolio(address).by_month(by=["account", "owner"], engine=engine)
+            pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    finally:
+        memory.rm("/export", recursive=True)
+
+
+def break_footer(file: Path) -> str:
+    file.write_bytes(file.read_bytes()[:-20])
+    return "No magic bytes"
+
+
+def break_pages(file: Path) -> str:
+    data = bytearray(file.read_bytes())
+    data[4:2000] = b"\xff" * 1996
+    file.write_bytes(data)
+    return ""
+
+
+def take_away(file: Path) -> str:
+    file.unlink()
+    return "has no file"
+
+
+def drop_status(file: Path) -> str:
+    pq.write_table(pq.read_table(file).drop_columns(["status"]), file)
+    return "without a status"
+
+
+@pytest.mark.parametrize("damage", [break_footer, break_pages, take_away, drop_status])
+@pytest.mark.parametrize("engine", ["duckdb", "dask"])
+def test_a_partition_that_cannot_be_read(export: Path, damage: Any, engine: Any) -> None:
+    """It is named; or its account alone is left out, and said so."""
+    reason = damage(part(export, "bolt%20%26%20co"))
+    with pytest.raises(DataError, match="account 'bolt & co' cannot be read") as caught:
+        Portfolio(export).by_month(engine=engine)
+    assert "account=bolt%20%26%20co/day=2026-10-14" in str(caught.value)
+    assert reason in str(caught.value)
+    table = Portfolio(export, on_error="skip").by_month(engine=engine)
+    assert set(table["account"]) == {"acme"}
+    assert table.attrs["accounts"] == 2
+    (left_out,) = table.attrs["left_out"]
+    assert (left_out["account"], left_out["day"]) == ("bolt & co", "2026-10-14")
+    found = Portfolio(export).check()
+    (error,) = found[found["severity"] == "error"].to_dict("records")
+    assert error["account"] == "bolt & co"
+
+
+def test_a_portfolio_of_which_nothing_can_be_read(export: Path) -> None:
+    for file in export.rglob("*.parquet"):
+        break_footer(file)
+    with pytest.raises(DataError, match="no account"):
+        Portfolio(export, on_error="skip").by_month()
+
+
+def test_exports_of_older_and_newer_releases(export: Path) -> None:
+    """What an older one lacks is missing, what a newer one adds is not read, dates may be text."""
+    old = part(export, "bolt%20%26%20co")
+    pq.write_table(pq.read_table(old).drop_columns(["team", "owner", "currency"]), old)
+    new = part(export, "acme", SECOND)
+    table = pq.read_table(new)
+    table = table.append_column("colour", pa.array(["red"] * len(table)))
+    at = table.schema.get_field_index("expected_close")
+    text = table["expected_close"].cast(pa.string())
+    pq.write_table(table.set_column(at, "expected_close", text), new)
+
+    found = Portfolio(export).by_month(by=["account", "owner"])
+    assert rows(found[found["account"] == "bolt & co"], "won_value") == [(1000.0,)]
+    assert found.loc[found["account"] == "bolt & co", ["currency", "owner"]].isna().all(axis=None)
+    assert found.loc[found["account"] == "acme", "month"].astype(str).unique() == ["2026-11"]
+    checks = Portfolio(export).check()
+    assert rows(checks, "account", "day", "check") == [
+        ("acme", "2026-10-15", "unknown_columns"),
+        ("acme", "2026-10-15", "other_type"),
+        ("bolt & co", "2026-10-14", "missing_columns"),
+        ("bolt & co", "2026-10-14", "behind"),
+        ("nil", "2026-10-14", "no_deals"),
+        ("nil", "2026-10-14", "behind"),
+    ]
+
+
+def test_what_is_no_export_is_said(tmp_path: Path) -> None:
+    for address in (tmp_path, tmp_path / "nowhere", "memory://nowhere"):
+        with pytest.raises(DataError, match="holds no export"):
+            Portfolio(address)
+    with pytest.raises(DataError, match="no-such-protocol"):
+        Portfolio("no-such-protocol://x")
+
+
+def test_options_that_are_not_valid(export: Path) -> None:
+    with pytest.raises(ArgumentError, match="on_error"):
+        Portfolio(export, on_error="ignore")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="engine must be"):
+        Portfolio(export).by_month(engine="spark")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="needs engine='dask'"):
+        Portfolio(export).by_month(engine="duckdb", scheduler="tcp://127.0.0.1:1")

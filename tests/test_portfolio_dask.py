@@ -1,0 +1,133 @@
+"""A real Dask cluster of two worker processes: the same figures, also when a worker dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+import warnings
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask.dataframe as dd
+import pandas as pd
+import pytest
+from deals import AS_OF
+from distributed import Client, LocalCluster
+
+import capsule_analytics as ca
+from capsule_analytics import _portfolio_files, forecast, history
+from capsule_analytics._errors import TransportError
+from capsule_analytics.portfolio import Portfolio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ACCOUNTS = 120
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with warnings.catch_warnings():
+        # A killed worker leaves sockets and loops to the garbage collector.
+        warnings.simplefilter("ignore", ResourceWarning)
+        with LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("portfolio")
+    with history.open_store(folder / "history.duckdb") as store:
+        store.record(replace(ca.load_sample(), account="a0"))
+        (file,) = store.export_parquet(folder / "export")
+    for n in range(1, ACCOUNTS):
+        copy = folder / "export" / f"account=a{n}" / file.parent.name / file.name
+        copy.parent.mkdir(parents=True)
+        shutil.copy(file, copy)
+    return folder / "export"
+
+
+def load(flag: Path, frame: pd.DataFrame, number: int) -> pd.DataFrame:
+    """Give a partition; the first time that the fourth is asked for, its worker dies."""
+    if number == 3 and not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return frame[frame.index % 8 == number]
+
+
+@pytest.mark.parametrize("function", [forecast.by_month, forecast.revenue_schedule])
+def test_a_worker_that_dies_with_a_partition(
+    function: Any, cluster: LocalCluster, tmp_path: Path
+) -> None:
+    flag = tmp_path / "died"
+    frame = ca.load_sample().opportunities.drop(columns=["tags", "fields"])
+    parts = dd.from_map(partial(load, flag, frame), range(8), meta=frame.iloc[:0])
+    with Client(cluster):
+        table = function(parts, by="owner", as_of=AS_OF)
+    assert flag.exists(), "no worker was killed"
+    whole = function(frame, by="owner", as_of=AS_OF)
+    pd.testing.assert_frame_equal(table, whole, check_exact=True)
+
+
+def test_a_portfolio_on_the_cluster(cluster: LocalCluster, export: Path) -> None:
+    portfolio = Portfolio(export)
+    for function in (portfolio.by_month, portfolio.revenue_schedule):
+        here, there = function(), function(scheduler=cluster.scheduler_address)
+        pd.testing.assert_frame_equal(here, there, check_exact=True)
+
+
+def test_a_worker_killed_while_it_reads_the_portfolio(
+    cluster: LocalCluster, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portfolio = Portfolio(export)
+    wanted = portfolio.by_month()
+    monkeypatch.setattr(_portfolio_files, "_BATCH_ACCOUNTS", 1)
+    killed = []
+
+    def kill_one_that_works() -> None:
+        with Client(cluster, set_as_default=False) as client:
+            workers = client.run(os.getpid)
+            while not killed:
+                busy = [name for name, tasks in client.processing().items() if tasks]
+                if busy:
+                    os.kill(workers[busy[0]], signal.SIGKILL)
+                    killed.append(busy[0])
+                time.sleep(0.005)
+
+    killer = threading.Thread(target=kill_one_that_works)
+    killer.start()
+    try:
+        table = portfolio.by_month(scheduler=cluster.scheduler_address)
+        assert killed, "the run ended before a worker was killed"
+    finally:
+        killed.append("no more")
+        killer.join()
+    pd.testing.assert_frame_equal(table, wanted, check_exact=True)
+
+
+def test_an_account_is_left_out_on_the_cluster_too(
+    cluster: LocalCluster, export: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(export, tmp_path / "export")
+    (broken,) = (tmp_path / "export" / "account=a7").rglob("*.parquet")
+    broken.write_bytes(b"PAR1 and no more")
+    table = Portfolio(tmp_path / "export", on_error="skip").by_month(
+        scheduler=cluster.scheduler_address
+    )
+    assert table.attrs["accounts"] == ACCOUNTS - 1
+    assert [found["account"] for found in table.attrs["left_out"]] == ["a7"]
+
+
+def test_a_scheduler_that_is_not_there(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from capsule_analytics import _portfolio_read
+
+    monkeypatch.setattr(_portfolio_read, "_PATIENCE", 0.5)
+    with pytest.raises(TransportError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        Portfolio(export).by_month(scheduler="tcp://127.0.0.1:9")
