@@ -73,7 +73,8 @@ def by_month(
     probability
         Other probabilities, 0 to 1, by opportunity id, such as calibrated ones.
     ranges
-        Add ``p10``, ``p50`` and ``p90`` of each row's total (needs the extra ``forecast``).
+        Add ``p10``, ``p50`` and ``p90`` of each row's total (with a correlation, this
+        needs the extra ``risk``).
     correlation
         How strongly deals rise and fall together in the ranges, 0 to 1 (see
         `capsule_analytics.risk`).
