@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from . import fx as fx
     from . import history as history
     from . import plot as plot
+    from . import portfolio as portfolio
     from . import report as report
     from . import risk as risk
     from . import sample as sample
@@ -45,6 +46,7 @@ _MODULES = (
     "fx",
     "history",
     "plot",
+    "portfolio",
     "report",
     "risk",
     "sample",

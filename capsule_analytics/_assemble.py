@@ -1,7 +1,7 @@
 """Wire records in, page by page, one typed frame out.
 
-Pages are typed in chunks and forgotten, so that memory follows the size of the frame and not
-that of the records as Python objects; columns are joined once, at the end.
+Each page goes into the buffers of its columns and is forgotten, so that memory follows the size
+of the frame and not that of the records as Python objects.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import pandas as pd
 
 from . import _convert as convert
 from . import quality
+from ._buffers import BUFFERS
 from ._errors import DataError
-from .schema import COLUMNS, RAW_NAMES, TEXT, Pipeline, status_of, total_contract_value
+from .schema import COLUMNS, TEXT, Pipeline, status_of, total_contract_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ._wire import RawColumns
-
-_CHUNK = 10_000  # records typed at once: enough to make numpy's overhead a page negligible
 
 
 class Assembler:
@@ -37,55 +36,19 @@ class Assembler:
     """
 
     def __init__(self, *, typed: bool) -> None:
-        self._typed = typed
-        self._raw: RawColumns = {name: [] for name in RAW_NAMES}
-        self._waiting = 0
         self._rows = 0
-        self._parts: dict[str, list[Any]] = {column.name: [] for column in COLUMNS}
-        self._labels: dict[str, dict[str, int]] = {
-            column.name: {} for column in COLUMNS if column.kind == "category"
-        }
         self._problems: list[convert.Problem] = []
+        self._buffers = {
+            column.name: BUFFERS[column.kind](column.name, self._problems, typed=typed)
+            for column in COLUMNS
+        }
 
     def add(self, page: RawColumns) -> None:
         """Take one page of raw records."""
-        for name in page.keys() - self._raw.keys():
-            self._raw[name] = [None] * self._waiting
         count = len(page["id"])
-        for name, values in self._raw.items():
-            values.extend(page[name] if name in page else [None] * count)
-        self._waiting += count
-        if self._waiting >= _CHUNK:
-            self._type()
-
-    def _type(self) -> None:
-        """Turn the waiting raw records into typed arrays."""
-        raw, self._raw = self._raw, {name: [] for name in RAW_NAMES}
-        count, self._waiting = self._waiting, 0
-        problems: list[convert.Problem] = []
-        for column in COLUMNS:
-            values = raw.pop(column.name, None) or [None] * count
-            self._parts[column.name].append(
-                self._convert(column.name, column.kind, values, problems)
-            )
-        self._problems += [p._replace(row=p.row + self._rows) for p in problems]
+        for name, buffer in self._buffers.items():
+            buffer.extend(page[name] if name in page else [None] * count, self._rows)
         self._rows += count
-
-    def _convert(
-        self, name: str, kind: str, raw: list[Any], problems: list[convert.Problem]
-    ) -> Any:  # noqa: ANN401 - numpy and pandas arrays
-        if raw.count(None) == len(raw):
-            return convert.nothing(kind, len(raw))
-        if kind == "integer":
-            return convert.integers(name, raw, problems, typed=self._typed)
-        if kind in {"number", "percent"}:
-            return convert.numbers(name, raw, problems, typed=self._typed)
-        if kind == "object":
-            return np.fromiter(raw, dtype=object, count=len(raw))
-        if kind == "category":
-            return convert.labels(name, raw, problems, self._labels[name])
-        read = {"text": convert.texts, "date": convert.dates, "timestamp": convert.timestamps}
-        return read[kind](name, raw, problems)
 
     def finish(
         self, milestones: pd.DataFrame, *, gone: frozenset[int] = frozenset()
@@ -104,9 +67,9 @@ class Assembler:
         The frame of `schema.COLUMNS` with ``tcv`` and ``status``, and what was found while
         reading: unreadable values, records without an id, ids that came more than once.
         """
-        self._type()
-        ids, findings = self._identities()
-        updated = np.concatenate(self._parts["updated_at"])
+        columns = {name: self._buffers.pop(name).finish() for name in list(self._buffers)}
+        ids, findings = _identities(columns.pop("id"))
+        updated = columns["updated_at"]
         # Newest last within an id; NaT sorts last in numpy, so it is made the oldest.
         age = np.where(np.isnat(updated), np.datetime64("0001-01-01", "us"), updated)
         order = np.lexsort((np.arange(len(ids)), age, ids))
@@ -129,52 +92,38 @@ class Assembler:
             if problem.row in where.index
         ]
         index = pd.Index(ids, name="id", dtype="int64")
-        return _derive(self._columns(keep, index), milestones, findings), findings
-
-    def _identities(self) -> tuple[NDArray[np.int64], list[quality.Finding]]:
-        """Return the ids; records without one get -1, -2, … so that none is lost."""
-        ids = pd.array(_joined(self._parts["id"]), dtype="Int64")
-        missing = np.flatnonzero(ids.isna())
-        values = ids.to_numpy(dtype=np.int64, na_value=0)
-        values[missing] = values.min(initial=0) - 1 - np.arange(len(missing))
-        return values, [
-            quality.Finding(int(values[row]), "missing_id", "kept under a negative number")
-            for row in missing
-        ]
-
-    def _columns(self, keep: NDArray[np.intp], index: pd.Index) -> pd.DataFrame:
-        data: dict[str, Any] = {}
-        for column in COLUMNS[1:]:
-            part = _joined(self._parts.pop(column.name))[keep]
-            match column.kind:
-                case "text":
-                    part = pd.array(part, dtype=TEXT)
-                case "percent":
-                    part = part / 100
-                case "date" | "timestamp":
-                    part = pd.DatetimeIndex(part).tz_localize("UTC")
-                case "category":
-                    part = self._category(column.name, part)
-                case "object" if not any(value is not None for value in part):
-                    continue
-            data[column.name] = part
-        return pd.DataFrame(data, index=index, copy=False)
-
-    def _category(self, name: str, codes: NDArray[np.int32]) -> pd.Categorical:
-        """Sort the labels, which came in the order in which pages happened to arrive."""
-        labels = sorted(self._labels[name])
-        rank = {label: number for number, label in enumerate(labels)}
-        renamed = np.array([*(rank[label] for label in self._labels[name]), -1], dtype=np.int32)
-        column = pd.Categorical.from_codes(
-            renamed[codes], categories=pd.Index(labels, dtype=object)
-        )
-        return column.remove_unused_categories()  # those of records that were replaced
+        return _derive(_frame(columns, keep, index), milestones, findings), findings
 
 
-def _joined(parts: list[Any]) -> Any:  # noqa: ANN401 - numpy and pandas arrays
-    if isinstance(parts[0], pd.api.extensions.ExtensionArray):
-        return type(parts[0])._concat_same_type(parts)  # noqa: SLF001 - pandas' documented hook
-    return np.concatenate(parts)
+def _identities(ids: pd.arrays.IntegerArray) -> tuple[NDArray[np.int64], list[quality.Finding]]:
+    """Return the ids; records without one get negative ones, so that none is lost."""
+    missing = np.flatnonzero(ids.isna())
+    values = np.array(ids.to_numpy(dtype=np.int64, na_value=0))
+    values[missing] = values.min(initial=0) - 1 - np.arange(len(missing))
+    return values, [
+        quality.Finding(int(values[row]), "missing_id", "kept under a negative number")
+        for row in missing
+    ]
+
+
+def _frame(columns: dict[str, Any], keep: NDArray[np.intp], index: pd.Index) -> pd.DataFrame:
+    """Take the kept rows of each column, one column at a time."""
+    data: dict[str, Any] = {}
+    for column in COLUMNS[1:]:
+        part = columns.pop(column.name)[keep]
+        match column.kind:
+            case "text":
+                part = pd.array(part, dtype=TEXT)
+            case "percent":
+                part = part / 100
+            case "date" | "timestamp":
+                part = pd.DatetimeIndex(part).tz_localize("UTC")
+            case "category":
+                part = part.remove_unused_categories()  # those of records that were replaced
+            case "object" if not any(value is not None for value in part):
+                continue
+        data[column.name] = part
+    return pd.DataFrame(data, index=index, copy=False)
 
 
 def milestone_frame(records: Sequence[Mapping[str, Any]], *, typed: bool) -> pd.DataFrame:

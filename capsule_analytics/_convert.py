@@ -25,7 +25,7 @@ _EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
 _FIRST, _LAST = np.datetime64("1900-01-01"), np.datetime64("2199-12-31T23:59:59")
 _NONE = type(None)
 _LEAST, _MOST = -(2**63), 2**63 - 1
-_HUGE = 1e18  # no amount is as large, and much larger ones would make totals infinite
+HUGE = 1e18  # no amount is as large, and much larger ones would make totals infinite
 _SHOWN = 80
 
 
@@ -65,10 +65,10 @@ def numbers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> NDA
             pass
         else:
             # float() also reads "nan" and "inf", which are no amounts.
-            if (np.abs(read) < _HUGE).sum() == len(raw) - raw.count(None):
+            if (np.abs(read) < HUGE).sum() == len(raw) - raw.count(None):
                 return read
     values = [
-        _number(name, row, value, problems, typed=typed, below=_HUGE)
+        _number(name, row, value, problems, typed=typed, below=HUGE)
         for row, value in enumerate(raw)
     ]
     return np.array(values, dtype=np.float64)
@@ -186,20 +186,6 @@ def timestamps(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.datet
     return _by_distinct_value(name, raw, problems, _moment)
 
 
-def nothing(kind: str, count: int) -> Any:  # noqa: ANN401 - numpy and pandas arrays
-    """Return a column in which everything is absent, of one of `schema.Kind`."""
-    match kind:
-        case "integer":
-            return pd.arrays.IntegerArray(np.zeros(count, np.int64), np.ones(count, bool))
-        case "number" | "percent":
-            return np.full(count, math.nan)
-        case "date" | "timestamp":
-            return np.full(count, np.datetime64("NaT", "us"))
-        case "category":
-            return np.full(count, -1, dtype=np.int32)
-    return np.full(count, None, dtype=object)
-
-
 def _by_distinct_value(
     name: str, raw: Raw, problems: list[Problem], read: Callable[[str], datetime | None]
 ) -> NDArray[np.datetime64]:
@@ -217,30 +203,6 @@ def _by_distinct_value(
     codes = dict(zip(moments, range(len(moments)), strict=True))
     result: NDArray[np.datetime64] = table[_coded(column, codes)]
     return result
-
-
-def labels(
-    name: str, raw: Raw, problems: list[Problem], known: dict[str, int]
-) -> NDArray[np.int32]:
-    """Give labels numbers, in the order in which they are first known.
-
-    Parameters
-    ----------
-    name
-        The column, for the problems.
-    raw
-        Values as they came, None where absent.
-    problems
-        Receives what is no text.
-    known
-        The numbers given so far; new labels are added.
-
-    Returns
-    -------
-    Shape (n,), -1 where absent.
-    """
-    column, distinct = _distinct(name, raw, problems)
-    return _coded(column, {label: known.setdefault(label, len(known)) for label in distinct})
 
 
 def _distinct(name: str, raw: Raw, problems: list[Problem]) -> tuple[Raw, set[str]]:

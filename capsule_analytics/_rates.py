@@ -143,7 +143,8 @@ class Rates:
         source = f" ({self.source})" if self.source else ""
         return (
             f"no rate from {currency} to {home} on {day} or in the {self.max_age} days before: "
-            f"{why}{source}; bring newer rates, or keep such deals apart with missing='flag'"
+            f"{why}{source}; bring newer rates, or keep such deals apart "
+            "(missing='flag', --missing-rate flag)"
         )
 
 

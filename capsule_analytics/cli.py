@@ -20,7 +20,7 @@ _EXAMPLE = """\b
 Examples:
   capsule-report --sample --out report
   CAPSULE_TOKEN=... capsule-report --account acme --out report
-  capsule-report --sample --home-currency EUR --by owner --html --out report
+  capsule-report --sample --by owner --overdue roll --html --out report
 """
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -78,7 +78,8 @@ def by_month(
     probability
         Other probabilities, 0 to 1, by opportunity id, such as calibrated ones.
     ranges
-        Add ``p10``, ``p50`` and ``p90`` of each row's total; needs the deals in memory.
+        Add ``p10``, ``p50`` and ``p90`` of each row's total; needs the deals in memory, and
+        with a correlation the extra ``risk``.
     correlation
         How strongly deals rise and fall together in the ranges, 0 to 1 (see
         `capsule_analytics.risk`).

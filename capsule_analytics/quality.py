@@ -221,7 +221,7 @@ def check(
             (key, one.name, one.severity, detail)
             for key, detail in zip(flagged.index.tolist(), details, strict=True)
         ]
-    rows.sort(key=lambda row: row[:2])
+    rows.sort(key=lambda row: (row[0], row[1], row[3]))
     table = pd.DataFrame(rows, columns=["opportunity_id", "check", "severity", "detail"])
     return table.astype(
         {"opportunity_id": "Int64", "check": TEXT, "severity": TEXT, "detail": TEXT}

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from deals import AS_OF, MILESTONES, deals
 
-from capsule_analytics import _assemble, opportunities_from_pages
+from capsule_analytics import _buffers, opportunities_from_pages
 from capsule_analytics._assemble import Assembler, assemble, finish_pipeline, milestone_frame
 from capsule_analytics._errors import DataError
 from capsule_analytics.schema import COLUMNS, RAW_NAMES, Pipeline, status_of, total_contract_value
@@ -391,7 +391,7 @@ def test_a_negative_id_of_the_account_is_not_taken_away() -> None:
 
 
 def test_a_duplicate_across_chunks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_assemble, "_CHUNK", 2)
+    monkeypatch.setattr(_buffers, "_AT_ONCE", 2)
     made = pipeline(
         raw({"id": 1, "owner": "z"}, OLD),
         raw({"id": 2, "owner": "a", "value": "bad"}, {"id": 3, "tags": ("x",)}),

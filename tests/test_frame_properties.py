@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from capsule_analytics import _assemble, opportunities_from_pages
+from capsule_analytics import _assemble, _buffers, opportunities_from_pages
 from capsule_analytics._assemble import assemble, milestone_frame
 from capsule_analytics.schema import RAW_NAMES, Pipeline
 
@@ -76,7 +76,7 @@ def pipeline(
         part = rows[at : at + sizes[turn % len(sizes)]]
         pages.append({name: [row.get(name) for row in part] for name in RAW_NAMES})
         at, turn = at + len(part), turn + 1
-    with patch.object(_assemble, "_CHUNK", chunk):
+    with patch.object(_buffers, "_AT_ONCE", chunk):
         return assemble(
             pages,
             typed=True,

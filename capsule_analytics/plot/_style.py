@@ -68,7 +68,11 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
             if name.startswith("font.") and name != "font.size"
         }
         with matplotlib.style.context(["default", {**fonts, **_SETTINGS}]):
-            return draw(*args, **kwargs)
+            result = draw(*args, **kwargs)
+            # pyplot's first import turns interactive mode on in a notebook: that must last.
+            interactive = mpl.rcParams["interactive"]
+        mpl.rcParams["interactive"] = interactive
+        return result
 
     return drawn
 
