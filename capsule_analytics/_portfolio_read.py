@@ -10,6 +10,7 @@ import pandas as pd
 from . import fx
 from ._engines import frames, tree
 from ._errors import DataError, TransportError, missing_extra
+from ._store_file import OFFLINE
 from ._sums import add
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from ._portfolio_files import Place, Unit
 
-_OFFLINE = {"autoload_known_extensions": "false", "autoinstall_known_extensions": "false"}
 _PATIENCE = 20.0
 """Seconds within which the scheduler of a cluster must answer."""
 
@@ -131,7 +131,7 @@ class Reading:
         accounts = {file: unit.account for unit in batch for file in unit.files}
         local = "file" in _protocols(system)
         names = list(accounts) if local else [system.unstrip_protocol(file) for file in accounts]
-        with duckdb.connect(config=_OFFLINE) as connection:
+        with duckdb.connect(config=OFFLINE) as connection:
             # Rows need no order to be summed, and keeping it costs memory.
             connection.execute("SET preserve_insertion_order = false")
             if not local:

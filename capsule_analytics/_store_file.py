@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
-_OFFLINE: dict[str, str | bool | int | float | list[str]] = {
+OFFLINE: dict[str, str | bool | int | float | list[str]] = {
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
 }
@@ -131,7 +131,7 @@ def connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
             raise HistoryError(f"there is no snapshot store at {path}")
         if not path.exists():
             _create(path)
-        connection = duckdb.connect(path, read_only=read_only, config=_OFFLINE)
+        connection = duckdb.connect(path, read_only=read_only, config=OFFLINE)
         try:
             _migrate(connection, path, read_only=read_only)
         except BaseException:
@@ -146,7 +146,7 @@ def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         aside = Path(folder) / path.name
-        with duckdb.connect(aside, config=_OFFLINE) as connection:
+        with duckdb.connect(aside, config=OFFLINE) as connection:
             _apply(connection, 0)
             connection.execute("CHECKPOINT")  # the journal is left behind, so nothing may be in it
         try:

@@ -16,6 +16,7 @@ from deals import deals
 
 from capsule_analytics import _portfolio_files, fx, history
 from capsule_analytics._errors import ArgumentError, DataError
+from capsule_analytics._portfolio_report import write_portfolio_report
 from capsule_analytics.portfolio import Portfolio
 
 FIRST, SECOND = date(2026, 10, 14), date(2026, 10, 15)
@@ -201,3 +202,27 @@ def test_options_that_are_not_valid(export: Path) -> None:
         Portfolio(export).by_month(engine="spark")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="needs engine='dask'"):
         Portfolio(export).by_month(engine="duckdb", scheduler="tcp://127.0.0.1:1")
+
+
+def test_the_report_of_a_portfolio(export: Path, tmp_path: Path) -> None:
+    part(export, "nil").write_bytes(b"")
+    with pytest.raises(DataError, match="'nil'"):
+        write_portfolio_report(export, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+    files = write_portfolio_report(
+        export, tmp_path / "report", home_currency="GBP", rates=RATES, on_error="skip"
+    )
+    assert [file.name for file in files] == [
+        "forecast.csv", "forecast_total.csv", "left_out.csv", "revenue.csv", "revenue_total.csv",
+    ]  # fmt: skip
+    text = {file.name: file.read_text(encoding="utf-8").splitlines() for file in files}
+    assert text["revenue.csv"] == [
+        "month,currency,account,open_value,weighted_value,won_value,expected_value",
+        "2026-10,GBP,bolt & co,0.00,0.00,1000.00,1000.00",
+        "2026-11,GBP,acme,240.00,120.00,0.00,120.00",
+    ]
+    assert text["forecast_total.csv"][1:] == [
+        "2026-10,GBP,0,0.00,0.00,1,1000.00,1000.00",
+        "2026-11,GBP,2,240.00,120.00,0,0.00,120.00",
+    ]
+    assert text["left_out.csv"][1].startswith("nil,2026-10-14,")

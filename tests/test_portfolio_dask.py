@@ -20,7 +20,7 @@ from deals import AS_OF
 from distributed import Client, LocalCluster
 
 import capsule_analytics as ca
-from capsule_analytics import _portfolio_files, forecast, history
+from capsule_analytics import _portfolio_files, _portfolio_read, forecast, history
 from capsule_analytics._errors import TransportError
 from capsule_analytics.portfolio import Portfolio
 
@@ -126,8 +126,6 @@ def test_an_account_is_left_out_on_the_cluster_too(
 
 
 def test_a_scheduler_that_is_not_there(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from capsule_analytics import _portfolio_read
-
     monkeypatch.setattr(_portfolio_read, "_PATIENCE", 0.5)
     with pytest.raises(TransportError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         Portfolio(export).by_month(scheduler="tcp://127.0.0.1:9")
