@@ -1,8 +1,7 @@
-"""``capsule-snapshot``: record how an account stands, so that later days can be compared."""
+"""``capsule-snapshot``: record how accounts stand, so that later days can be compared."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +9,36 @@ import click
 
 from . import __version__
 from ._cli_account import account_options, connect, one_account
+from ._cli_accounts import read_accounts
 from ._cli_config import config_option
 from ._cli_run import finish, run
 
 if TYPE_CHECKING:
-    from .client import CapsuleClient
+    import pandas as pd
+
+    from ._recording import Loading
     from .history import Store
 
 _EXAMPLE = """\b
-Example, every night by cron:
+Examples, every night by cron:
   CAPSULE_TOKEN=... capsule-snapshot --account acme
+  ACME_TOKEN=... capsule-snapshot --accounts accounts.toml
+
+accounts.toml has a table for each account:
+  [[account]]
+  name = "acme"               # as in https://acme.capsulecrm.com; or base-url = "..."
+  token-env = "ACME_TOKEN"    # or token-file = "acme.token"
 """
 
 
 @click.command(epilog=_EXAMPLE, context_settings={"max_content_width": 100})
 @account_options
+@click.option(
+    "--accounts",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Record all accounts of a TOML file, several at once; see below.",
+)
 @click.option(
     "--store",
     "store_path",
@@ -50,7 +64,8 @@ Example, every night by cron:
 @config_option("capsule_analytics.cli:report", "capsule_analytics.cli_snapshot:snapshot")
 @click.option("--verbose", is_flag=True, help="Say more about what went wrong.")
 @click.version_option(__version__, prog_name="capsule-snapshot")
-def snapshot(
+def snapshot(  # noqa: PLR0917 - click passes them by name
+    accounts: Path | None,
     store_path: Path | None,
     full: bool,
     full_every: int,
@@ -58,85 +73,74 @@ def snapshot(
     verbose: bool,  # noqa: ARG001 - read by `run`
     **account: Any,  # noqa: ANN401 - as for `load_account`
 ) -> None:
-    """Record a snapshot of a Capsule CRM account in a local store.
+    """Record a snapshot of a Capsule CRM account, or of many, in a local store.
 
     The first time everything is loaded, later what changed since the last snapshot. Two runs
-    without a change between them add nothing but a line to the list of snapshots.
+    without a change between them add nothing but a line to the list of snapshots. Of many accounts
+    one that fails is told in a line and stops no other; the exit code is 1 then.
     """
-    one_account(**{name: account[name] for name in ("sample", "account", "base_url")})
-    from . import history  # noqa: PLC0415 - pandas, not for --help
+    single = {name: account[name] for name in ("sample", "account", "base_url")}
+    if accounts is None:
+        one_account(**single)
+    elif any(single.values()) or account["token_file"] is not None:
+        raise click.UsageError("--accounts says which accounts and tokens: give it alone")
+    several = None if accounts is None else read_accounts(accounts)
+    from . import _recording, history  # noqa: PLC0415 - pandas, not for --help
 
+    how = _recording.Loading(full, full_every, account.pop("workers"), account.pop("resume"))
+    failed = 0
     with history.open_store(store_path) as store:
-        if account["sample"]:
-            for pipeline in history.sample_history():
-                if _is_news(store, pipeline.account, pipeline.loaded_at):
-                    store.record(pipeline)
-            name = pipeline.account
+        if several is not None:
+            for name, found in _recording.record_all(store, several, how, account["timeout"]):
+                if isinstance(found, Exception):
+                    failed += 1
+                    click.echo(f"Error: {name}: {' '.join(str(found).split())}", err=True)
+                else:
+                    _tell(name, found, store)
+        elif account.pop("sample"):
+            name = _record_sample(store)
+            _tell(name, store.snapshots(name).iloc[-1], store)
         else:
-            name = _record_live(store, full=full, full_every=full_every, **account)
-        taken = store.snapshots(name).iloc[-1]
-        click.echo(
-            f"Snapshot of {name} at {taken['taken_at']:%Y-%m-%d %H:%M} UTC ({taken['kind']}): "
-            f"{taken['deals']:,} deals, {taken['changed']:,} new or changed, "
-            f"{taken['deleted']:,} deleted. Store: {store.path}"
-        )
+            name = _record_live(store, how, **account)
+            _tell(name, store.snapshots(name).iloc[-1], store)
         if export is not None:
             files = store.export_parquet(export)
             click.echo(f"Parquet: {len(files):,} files in {export}")
+    if failed:
+        raise click.ClickException(f"{failed} of {len(several or ())} accounts not recorded")
 
 
-def _is_news(store: Store, account: str, loaded_at: Any) -> bool:  # noqa: ANN401 - Timestamp
-    return account not in store.accounts() or loaded_at > store.snapshots(account)["taken_at"].max()
+def _tell(name: str, taken: pd.Series, store: Store) -> None:
+    click.echo(
+        f"Snapshot of {name} at {taken['taken_at']:%Y-%m-%d %H:%M} UTC ({taken['kind']}): "
+        f"{taken['deals']:,} deals, {taken['changed']:,} new or changed, "
+        f"{taken['deleted']:,} deleted. Store: {store.path}"
+    )
+
+
+def _record_sample(store: Store) -> str:
+    """Record the days of the sample account that are not in the store yet; return its name."""
+    from . import history  # noqa: PLC0415 - pandas, not for --help
+
+    days = history.sample_history()
+    name = days[0].account
+    known = store.snapshots(name)["taken_at"].max() if name in store.accounts() else None
+    for pipeline in days:
+        if known is None or pipeline.loaded_at > known:
+            store.record(pipeline)
+    return name
 
 
 def _record_live(
     store: Store,
-    *,
-    full: bool,
-    full_every: int,
-    sample: bool,  # noqa: ARG001 - the options come as one set
-    workers: int,
-    resume: bool,
+    how: Loading,
     **connection: Any,  # noqa: ANN401 - as for `connect`
 ) -> str:
     """Record an account over the network; return its name in the store."""
-    from . import _terminal, load_pipeline  # noqa: PLC0415 - pandas, not for --help
+    from . import _recording, _terminal  # noqa: PLC0415 - pandas, not for --help
 
-    with connect(**connection) as client:
-        if full or not _update(store, client, full_every):
-            with _terminal.loading(client.account) as progress:
-                pipeline = load_pipeline(
-                    client,
-                    embed=_embed(client),
-                    workers=workers,
-                    progress=progress,
-                    resume=resume,
-                )
-            store.record(pipeline)
-        return client.account
-
-
-def _update(store: Store, client: CapsuleClient, full_every: int) -> bool:
-    """Record what changed since the last snapshot; False if everything must be loaded."""
-    from .loader import load_changes  # noqa: PLC0415
-
-    if client.account not in store.accounts():
-        return False
-    taken = store.snapshots(client.account)
-    last_full = taken.loc[taken["kind"] == "full", "taken_at"].max()
-    if datetime.now(UTC) - last_full >= timedelta(days=full_every):
-        return False
-    last = store.as_of(taken["taken_at"].max(), client.account)
-    update = load_changes(client, last.loaded_at.to_pydatetime(), embed=_embed(client))
-    # Another milestone configuration may change deals that were not touched.
-    if update is None or not update.pipeline.milestones.equals(last.milestones):
-        return False
-    store.record_changes(update.pipeline, deleted_ids=update.deleted_ids)
-    return True
-
-
-def _embed(client: CapsuleClient) -> tuple[str, ...]:
-    return ("tags", "fields") if client.api_version == "v2" else ()
+    with connect(**connection) as client, _terminal.loading(client.account) as progress:
+        return _recording.record(store, client, how, progress=progress)
 
 
 def main() -> None:

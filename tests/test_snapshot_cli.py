@@ -1,0 +1,148 @@
+"""``capsule-snapshot`` of one account, as a user's shell sees it."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+from commands import command
+from sandbox_account import account
+
+from capsule_analytics import history
+from capsule_analytics.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+TOKEN = "t0ken-of-acme"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(account(), token=TOKEN) as running:
+        yield running
+
+
+def snapshot(
+    store: Path, *args: str | Path, token: str | None = TOKEN
+) -> subprocess.CompletedProcess[str]:
+    done = command("capsule-snapshot", "--store", store, *args, token=token)
+    assert "Traceback" not in done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    return done
+
+
+def taken(store: Path) -> list[tuple[str, int, int, int]]:
+    """List the snapshots: kind, deals, changed, deleted."""
+    with history.open_store(store, read_only=True) as opened:
+        table = opened.snapshots()[["kind", "deals", "changed", "deleted"]]
+        return list(table.itertuples(index=False, name=None))
+
+
+def test_first_everything_then_what_changed(sandbox: Sandbox, tmp_path: Path) -> None:
+    store = tmp_path / "history.duckdb"
+    done = snapshot(store, "--base-url", sandbox.url)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "(full): 6 deals, 6 new or changed, 0 deleted" in done.stdout
+
+    sandbox.account.update(101, {"value": {"amount": 1500, "currency": "GBP"}})
+    sandbox.account.delete(105)
+    done = snapshot(store, "--base-url", sandbox.url)
+    assert "(incremental): 5 deals, 1 new or changed, 1 deleted" in done.stdout
+    time.sleep(1)  # of two snapshots in one second of the server's clock the second is the first
+    assert snapshot(store, "--base-url", sandbox.url).returncode == 0
+    assert taken(store) == [("full", 6, 6, 0), ("incremental", 5, 1, 1), ("incremental", 5, 0, 0)]
+    with history.open_store(store, read_only=True) as opened:
+        now = opened.as_of(datetime.now(UTC) + timedelta(seconds=1))
+    assert now.opportunities["value"].to_dict()[101] == 1500.0
+    assert 105 not in now.opportunities.index
+
+    time.sleep(1)
+    assert "(full)" in snapshot(store, "--base-url", sandbox.url, "--full").stdout
+    assert taken(store)[-1] == ("full", 5, 0, 0)
+
+
+def test_everything_again_after_so_many_days(sandbox: Sandbox, tmp_path: Path) -> None:
+    store = tmp_path / "history.duckdb"
+    snapshot(store, "--base-url", sandbox.url)
+    with duckdb.connect(str(store)) as connection:
+        for table, column in (
+            ("snapshots", "taken_at"), ("opportunities", "valid_from"), ("milestones", "valid_from")
+        ):  # fmt: skip
+            connection.execute(f"UPDATE {table} SET {column} = {column} - INTERVAL 2 DAY")  # noqa: S608
+    snapshot(store, "--base-url", sandbox.url, "--full-every", "3")
+    time.sleep(1)
+    snapshot(store, "--base-url", sandbox.url, "--full-every", "1")
+    assert [kind for kind, *_ in taken(store)] == ["full", "incremental", "full"]
+
+
+def test_another_milestone_configuration_loads_everything(tmp_path: Path) -> None:
+    """A milestone's probability is that of its deals, which have not changed themselves."""
+    store = tmp_path / "history.duckdb"
+    first = account()
+    with Sandbox(first, token=TOKEN) as sandbox:
+        snapshot(store, "--base-url", sandbox.url)
+        port = int(sandbox.url.rpartition(":")[2])
+    other = account()
+    other["milestones"][0]["probability"] = 15
+    time.sleep(1)
+    with Sandbox(other, token=TOKEN, port=port) as sandbox:
+        snapshot(store, "--base-url", sandbox.url)
+    assert [kind for kind, *_ in taken(store)] == ["full", "full"]
+
+
+def test_the_sample_and_its_parquet(tmp_path: Path) -> None:
+    store = tmp_path / "history.duckdb"
+    done = snapshot(store, "--sample", "--export", tmp_path / "export", token=None)
+    assert done.returncode == 0, done.stderr
+    assert "Parquet: 19 files" in done.stdout
+    (newest,) = (tmp_path / "export").glob("account=*/day=2026-10-15/part.parquet")
+    assert pq.read_metadata(newest).num_rows == 602
+    before = taken(store)
+    snapshot(store, "--sample", token=None)
+    assert taken(store) == before
+
+
+def test_a_store_that_another_process_writes(tmp_path: Path) -> None:
+    store = tmp_path / "history.duckdb"
+    with history.open_store(store):
+        done = snapshot(store, "--sample", token=None)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert str(store) in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    done = snapshot(tmp_path / "locked" / "history.duckdb", "--sample", token=None)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_place_where_no_store_can_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    done = snapshot(tmp_path / "file" / "history.duckdb", "--sample", token=None)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_wrong_token_and_none(sandbox: Sandbox, tmp_path: Path) -> None:
+    store = tmp_path / "history.duckdb"
+    done = snapshot(store, "--base-url", sandbox.url, token="wrong-t0ken")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "wrong-t0ken" not in done.stderr
+    done = snapshot(store, "--base-url", sandbox.url, token=None)
+    assert done.returncode == 2
+    assert "CAPSULE_TOKEN" in done.stderr
