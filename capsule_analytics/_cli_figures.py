@@ -35,15 +35,17 @@ def calibrated(pipeline: Pipeline, store: Path | None, *, sample: bool) -> pd.Se
 
 def bridge_since(
     pipeline: Pipeline, since: date, store: Path | None, *, sample: bool
-) -> pd.DataFrame:
-    """Explain how the open pipeline of an earlier day became today's."""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Explain how the open pipeline of an earlier day became today's, and by which deals."""
     if sample:
         earlier = [day for day in history.sample_history() if day.as_of <= since]
         if not earlier:
             raise HistoryError("the sample account has no snapshot so early")
-        return history.changes(earlier[-1], pipeline)
-    with history.open_store(store, read_only=True) as opened:
-        return history.changes(opened.as_of(since, pipeline.account), pipeline)
+        before = earlier[-1]
+    else:
+        with history.open_store(store, read_only=True) as opened:
+            before = opened.as_of(since, pipeline.account)
+    return history.changes(before, pipeline), history.changed_deals(before, pipeline)
 
 
 def _snapshots(pipeline: Pipeline, store: Path | None, *, sample: bool) -> list[Pipeline]:

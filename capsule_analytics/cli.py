@@ -199,13 +199,15 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
     from .report import Options  # noqa: PLC0415
 
     history = {"store": chosen["store"], "sample": chosen["sample"]}
-    probability = changes = None
+    probability = changes = changed_deals = None
     if chosen["probability"] == "calibrated":
         probability = _cli_figures.calibrated(pipeline, **history)
     if chosen["changes_since"] is not None:
         if any(chosen[name] for name in _FILTERS):
             raise click.UsageError("--changes-since compares whole accounts, not a selection")
-        changes = _cli_figures.bridge_since(pipeline, chosen["changes_since"], **history)
+        changes, changed_deals = _cli_figures.bridge_since(
+            pipeline, chosen["changes_since"], **history
+        )
     if chosen["home_currency"] is not None:
         pipeline = _cli_figures.in_home_currency(
             pipeline,
@@ -221,6 +223,7 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
         **{name: chosen[name] for name in same},
         probability=probability,
         changes=changes,
+        changed_deals=changed_deals,
         targets=None if chosen["targets"] is None else targets.read_targets(chosen["targets"]),
         thresholds={"commit": chosen["commit"], "best_case": chosen["best_case"]},
         selection=", ".join(f"{name} {chosen[name]}" for name in _FILTERS if chosen[name]),

@@ -44,6 +44,7 @@ OUTPUTS = frozenset(
                 "rates",
                 "targets",
                 "changes",
+                "changed_deals",
             )
         ),
         "report.html",
@@ -103,6 +104,8 @@ class Options:
         ``changes.csv`` and its chart. None where there is none.
     thresholds
         Least probabilities of the forecast categories, as for `scenarios.by_category`.
+    changed_deals
+        The deals behind the bridge, as `capsule_analytics.history.changed_deals` gives them.
     selection
         Which deals were loaded, in words, where they are not all of the account's.
     """
@@ -120,6 +123,7 @@ class Options:
     targets: pd.DataFrame | None = None
     changes: pd.DataFrame | None = None
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict(scenarios.THRESHOLDS))
+    changed_deals: pd.DataFrame | None = None
     selection: str = ""
 
     def placing(self) -> dict[str, Any]:
@@ -194,6 +198,8 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
             write_csv(reached, staging / "targets.csv", amounts=_TARGET_AMOUNTS)
         if changes is not None:
             write_csv(changes, staging / "changes.csv", amounts=("value",))
+        if options.changed_deals is not None:
+            write_csv(options.changed_deals, staging / "changed_deals.csv", amounts=("value",))
         if options.html:
             from ._html import write_html  # noqa: PLC0415 - needs an extra
 

@@ -117,6 +117,14 @@ def test_the_changes_since_a_day_add_up(tmp_path: Path) -> None:
     parts = bridge.drop(columns=["opening", "closing"]).sum(axis=1)
     assert (bridge["opening"] + parts - bridge["closing"]).abs().max() < 0.005
     assert (tmp_path / "changes.png").exists()
+    deals = pd.read_csv(tmp_path / "changed_deals.csv")
+    bars = deals.groupby(["currency", "part"])["value"].sum().round(2)
+    assert bars.to_dict() == {
+        (currency, part): round(value, 2)
+        for currency, parts in bridge.iterrows()
+        for part, value in parts.items()
+        if part not in {"opening", "closing"} and value
+    }
 
 
 def test_changes_before_the_first_snapshot_are_an_error(tmp_path: Path) -> None:
