@@ -173,7 +173,7 @@ def frames(relation: duckdb.DuckDBPyRelation, columns: Sequence[str]) -> Iterato
 
     held = [duckdb.ColumnExpression(name) for name in relation.columns if name in columns]
     chosen = relation.select(*held)
-    # The name of the method changed in DuckDB 1.4.
+    # Releases of DuckDB differ in the name of the method.
     read = getattr(chosen, "to_arrow_reader", None) or chosen.fetch_record_batch
     with read(ROWS) as reader:
         yield frame_of(reader.schema.empty_table(), columns)
