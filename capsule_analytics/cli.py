@@ -147,6 +147,24 @@ def _init(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # n
     help="The snapshot store that capsule-snapshot writes; default in the user's data folder.",
 )
 @click.option(
+    "--portfolio",
+    metavar="PATH",
+    help="Report many accounts instead: the Parquet export of capsule-snapshot, a folder or an "
+    "address such as s3://bucket/export. Tables only.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Read the portfolio on this Dask cluster, as tcp://host:8786; default DuckDB here.",
+)
+@click.option(
+    "--unreadable",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    show_default=True,
+    help="An account of the portfolio that cannot be read: stop, or leave it out and list it.",
+)
+@click.option(
     "--format",
     "formats",
     default="png",
@@ -174,6 +192,9 @@ def report(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by 
     The folder gets forecast.png and revenue.png, forecast.csv, revenue.csv, scenarios.csv,
     opportunities.csv and data_quality.csv.
     """
+    if chosen["portfolio"] is not None:
+        _report_portfolio(out, **chosen)
+        return
     from . import _terminal, forecast  # noqa: PLC0415 - pandas takes a second that --help has not
     from .report import write_report  # noqa: PLC0415
 
@@ -184,6 +205,28 @@ def report(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by 
     pipeline, options = _figures(pipeline, **chosen)
     files = write_report(pipeline, out, options)
     _terminal.summary(pipeline, forecast.by_month(pipeline, **options.placing()), files)
+
+
+def _report_portfolio(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by name
+    """Report many accounts."""
+    if any(chosen[name] for name in ("sample", "account", "base_url")):
+        raise click.UsageError("--portfolio takes the place of --sample, --account and --base-url")
+    from . import fx  # noqa: PLC0415 - pandas, not for --help
+    from ._portfolio_report import write_portfolio_report  # noqa: PLC0415 - needs an extra
+
+    home, rates = chosen["home_currency"], chosen["rates"]
+    files = write_portfolio_report(
+        chosen["portfolio"],
+        out,
+        as_of=chosen["as_of"],
+        home_currency=home,
+        rates=None if rates is None or home is None else fx.read_rates(rates, home),
+        missing_rate=chosen["missing_rate"],
+        scheduler=chosen["scheduler"],
+        on_error="skip" if chosen["unreadable"] == "skip" else "raise",
+        **{name: chosen[name] for name in ("period", "fiscal_year_start", "overdue")},
+    )
+    click.echo(f"Report in {out}: {', '.join(path.name for path in files)}")
 
 
 _LOADING = (

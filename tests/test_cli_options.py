@@ -155,6 +155,24 @@ def test_a_second_report_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+def test_a_portfolio_adds_up_to_its_accounts(tmp_path: Path) -> None:
+    """The export of one account, reported as a portfolio, is that account's forecast."""
+    export = tmp_path / "export"
+    done = command("capsule-snapshot", "--sample", "--store", tmp_path / "h.duckdb",
+                   "--export", export)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "portfolio"
+    done = command("capsule-report", "--portfolio", export, "--as-of", "2026-10-15", "--out", out)
+    assert done.returncode == 0, done.stderr
+    whole = run(tmp_path / "one")
+    total = pd.read_csv(out / "forecast_total.csv", keep_default_na=False)
+    names = ["month", "currency", "open_deals", "weighted_value", "won_value", "expected_value"]
+    pd.testing.assert_frame_equal(total[names], whole[names])
+    assert set(pd.read_csv(out / "forecast.csv")["account"]) == {"Tarn & Reed Consulting Ltd"}
+    both = command("capsule-report", "--portfolio", export, "--sample", "--out", out)
+    assert both.returncode == 2
+
+
 class TestConfiguration:
     """``capsule.toml`` in the current folder; what is typed wins."""
 
