@@ -42,8 +42,9 @@ $(VENV)-oldest/.test: pyproject.toml constraints-oldest.txt
 	$(VENV)-oldest/bin/python -m pip -q install -c constraints-oldest.txt -e ".[all,dev]"
 	touch $@
 
-bench: $(VENV)/.test  ## measure, and write docs/performance.md
+bench: $(VENV)/.test  ## measure, and write docs/performance.md and docs/sizing.md
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/portfolio.py
 
 docs: $(VENV)/.test  ## build the documentation into docs/_build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
