@@ -9,10 +9,10 @@ import pandas as pd
 from ._csv import write_csv
 from .portfolio import Portfolio
 from .report import (
-    _FORECAST_AMOUNTS,
-    _REVENUE_AMOUNTS,
-    _staged,
+    FORECAST_AMOUNTS,
+    REVENUE_AMOUNTS,
     forecast_columns,
+    staged,
     whole_cents,
 )
 
@@ -97,13 +97,13 @@ def write_portfolio_report(
     left_out = pd.DataFrame(
         tables["forecast"].attrs["left_out"], columns=["account", "day", "path", "problem"]
     )
-    with _staged(folder) as staging:
+    with staged(folder) as staging:
         for name, table in tables.items():
             file = staging / f"{name}.csv"
             if name.startswith("forecast"):
-                write_csv(forecast_columns(table), file, amounts=_FORECAST_AMOUNTS)
+                write_csv(forecast_columns(table), file, amounts=FORECAST_AMOUNTS)
             else:
-                write_csv(whole_cents(table), file, amounts=_REVENUE_AMOUNTS)
+                write_csv(whole_cents(table), file, amounts=REVENUE_AMOUNTS)
         write_csv(left_out, staging / "left_out.csv")
         names = sorted(path.name for path in staging.iterdir())
     return [folder / name for name in names]

@@ -53,7 +53,7 @@ OUTPUTS = frozenset(
 )
 """Every file that a report may have; those of an earlier one that this one lacks are removed."""
 
-_FORECAST_AMOUNTS = (
+FORECAST_AMOUNTS = (
     "open_value",
     "weighted_value",
     "won_value",
@@ -62,7 +62,7 @@ _FORECAST_AMOUNTS = (
     "p50",
     "p90",
 )
-_REVENUE_AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
+REVENUE_AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
 _CATEGORY_AMOUNTS = ("won_value", "commit_value", "best_case_value", "pipeline_value")
 _TARGET_AMOUNTS = ("target", "won_value", "expected_value", "gap")
 _FRAME_AMOUNTS = ("value", "tcv", "original_value", "original_tcv")
@@ -176,14 +176,14 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
     changes = options.changes
     categories = scenarios.by_category(pipeline, thresholds=options.thresholds, **options.placing())
     deals = pipeline.opportunities.reset_index()
-    with _staged(folder) as staging:
+    with staged(folder) as staging:
         _write_charts(
             {"forecast": table, "revenue": revenue, "targets": reached, "changes": changes},
             staging,
             options.formats,
         )
-        write_csv(forecast_columns(table), staging / "forecast.csv", amounts=_FORECAST_AMOUNTS)
-        write_csv(revenue, staging / "revenue.csv", amounts=_REVENUE_AMOUNTS)
+        write_csv(forecast_columns(table), staging / "forecast.csv", amounts=FORECAST_AMOUNTS)
+        write_csv(revenue, staging / "revenue.csv", amounts=REVENUE_AMOUNTS)
         write_csv(deals, staging / "opportunities.csv", amounts=_FRAME_AMOUNTS, days=_FRAME_DAYS)
         write_csv(pipeline.issues, staging / "data_quality.csv")
         write_csv(categories, staging / "scenarios.csv", amounts=_CATEGORY_AMOUNTS)
@@ -265,9 +265,9 @@ def whole_cents(revenue: pd.DataFrame) -> pd.DataFrame:
     [33.33, 33.34, 33.33]
     """
     rounded = revenue.copy()
-    series = [name for name in revenue.columns[1:] if name not in _REVENUE_AMOUNTS]
+    series = [name for name in revenue.columns[1:] if name not in REVENUE_AMOUNTS]
     running = revenue.groupby(series, dropna=False, observed=True)
-    for name in _REVENUE_AMOUNTS:
+    for name in REVENUE_AMOUNTS:
         total = running[name].cumsum()
         cents = pd.Series(round_cents(total.to_numpy()), index=revenue.index)
         earlier = cents.groupby([revenue[key] for key in series], dropna=False).shift(fill_value=0)
@@ -293,7 +293,7 @@ def _write_charts(
 
 
 @contextmanager
-def _staged(folder: Path) -> Iterator[Path]:
+def staged(folder: Path) -> Iterator[Path]:
     """Give a folder to write into; move its files into place if all went well."""
     existed = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
