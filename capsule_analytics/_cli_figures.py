@@ -17,11 +17,19 @@ if TYPE_CHECKING:
 
 
 def in_home_currency(
-    pipeline: Pipeline, home: str, rates_file: Path | None, *, flag: bool
-) -> Pipeline:
-    """Convert a pipeline at the ECB's rates, or at those of a file."""
+    pipelines: list[Pipeline], home: str, rates_file: Path | None, *, flag: bool
+) -> list[Pipeline]:
+    """Convert pipelines at the ECB's rates, or at those of a file.
+
+    Open deals of all of them take the rates of the first one's day, so that a difference between
+    two days is a change of the deals and not of the rates.
+    """
     rates = fx.ecb_rates() if rates_file is None else fx.read_rates(rates_file, home)
-    return fx.convert(pipeline, home, rates, missing="flag" if flag else "error")
+    day = pipelines[0].as_of
+    return [
+        fx.convert(pipeline, home, rates, as_of=day, missing="flag" if flag else "error")
+        for pipeline in pipelines
+    ]
 
 
 def calibrated(pipeline: Pipeline, store: Path | None, *, sample: bool) -> pd.Series:
@@ -33,19 +41,15 @@ def calibrated(pipeline: Pipeline, store: Path | None, *, sample: bool) -> pd.Se
     return calibration.calibrate(pipeline, calibration.fit(calibration.outcomes(days, pipeline)))
 
 
-def bridge_since(
-    pipeline: Pipeline, since: date, store: Path | None, *, sample: bool
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Explain how the open pipeline of an earlier day became today's, and by which deals."""
+def earlier(pipeline: Pipeline, since: date, store: Path | None, *, sample: bool) -> Pipeline:
+    """Return the pipeline as it stood on an earlier day."""
     if sample:
-        earlier = [day for day in history.sample_history() if day.as_of <= since]
-        if not earlier:
+        days = [day for day in history.sample_history() if day.as_of <= since]
+        if not days:
             raise HistoryError("the sample account has no snapshot so early")
-        before = earlier[-1]
-    else:
-        with history.open_store(store, read_only=True) as opened:
-            before = opened.as_of(since, pipeline.account)
-    return history.changes(before, pipeline), history.changed_deals(before, pipeline)
+        return days[-1]
+    with history.open_store(store, read_only=True) as opened:
+        return opened.as_of(since, pipeline.account)
 
 
 def _snapshots(pipeline: Pipeline, store: Path | None, *, sample: bool) -> list[Pipeline]:

@@ -238,26 +238,26 @@ _FILTERS = ("milestone", "tag", "owner")
 
 def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # noqa: ANN401
     """Turn the options into the pipeline and the figures that are reported."""
-    from . import _cli_figures, targets  # noqa: PLC0415
+    from . import _cli_figures, history, targets  # noqa: PLC0415
     from .report import Options  # noqa: PLC0415
 
-    history = {"store": chosen["store"], "sample": chosen["sample"]}
+    where = {"store": chosen["store"], "sample": chosen["sample"]}
     probability = changes = changed_deals = None
     if chosen["probability"] == "calibrated":
-        probability = _cli_figures.calibrated(pipeline, **history)
+        probability = _cli_figures.calibrated(pipeline, **where)
+    days = [pipeline]
     if chosen["changes_since"] is not None:
         if any(chosen[name] for name in _FILTERS):
             raise click.UsageError("--changes-since compares whole accounts, not a selection")
-        changes, changed_deals = _cli_figures.bridge_since(
-            pipeline, chosen["changes_since"], **history
-        )
+        days.append(_cli_figures.earlier(pipeline, chosen["changes_since"], **where))
     if chosen["home_currency"] is not None:
-        pipeline = _cli_figures.in_home_currency(
-            pipeline,
-            chosen["home_currency"],
-            chosen["rates"],
-            flag=chosen["missing_rate"] == "flag",
+        days = _cli_figures.in_home_currency(
+            days, chosen["home_currency"], chosen["rates"], flag=chosen["missing_rate"] == "flag"
         )
+    pipeline, *before = days
+    if before:
+        changes = history.changes(before[0], pipeline)
+        changed_deals = history.changed_deals(before[0], pipeline)
     same = (
         "by", "period", "fiscal_year_start", "overdue", "correlation", "target", "formats",
         "html", "xlsx",

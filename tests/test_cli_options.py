@@ -127,6 +127,26 @@ def test_the_changes_since_a_day_add_up(tmp_path: Path) -> None:
     }
 
 
+def test_changes_in_a_home_currency_are_those_of_the_whole_pipeline(tmp_path: Path) -> None:
+    """Both days are converted at today's rates, so the closing bar is the open pipeline."""
+    rates = tmp_path / "rates.csv"
+    rates.write_text(
+        "date,currency,rate\n"
+        + "".join(
+            f"{day:%Y-%m-%d},{code},{rate}\n"
+            for day in pd.date_range("2024-01-01", "2026-10-15", freq="D")
+            for code, rate in (("EUR", "0.85"), ("USD", "0.75"), ("CHF", "0.90"))
+        )
+    )
+    out = tmp_path / "report"
+    table = run(out, "--changes-since", "2026-09-30", "--home-currency", "GBP", "--rates", rates,
+                "--missing-rate", "flag")  # fmt: skip
+    bridge = pd.read_csv(out / "changes.csv")
+    closing = bridge[(bridge["currency"] == "GBP") & (bridge["part"] == "closing")]["value"]
+    open_value = table.loc[table["currency"] == "GBP", "open_value"].sum()
+    assert closing.iloc[0] == pytest.approx(open_value, abs=0.5)
+
+
 def test_changes_before_the_first_snapshot_are_an_error(tmp_path: Path) -> None:
     done = command(
         "capsule-report", "--sample", "--changes-since", "2020-01-01", "--out", tmp_path / "r"
