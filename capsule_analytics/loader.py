@@ -283,6 +283,8 @@ def opportunities_from_pages(
     assembler = Assembler(typed=api.TYPED)
     with _no_garbage_collection():
         for number, body in enumerate(pages, start=1):
+            if not isinstance(body, bytes):
+                raise ArgumentError(f"page {number} is {type(body).__name__}, not bytes as it came")
             try:
                 assembler.add(api.parse_page(body, {}).columns)
             except DataError as error:
