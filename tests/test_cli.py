@@ -279,7 +279,7 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
     with Sandbox(many, token="t0ken", latency=0.5) as sandbox:
         code, seconds, words = _interrupt_after(12, sandbox, tmp_path / "r", tmp_path / "cache")
     assert code == 130
-    assert seconds < 1.5
+    assert seconds < 1
     assert "Interrupted" in words
     assert not (tmp_path / "r").exists()
     assert not list((tmp_path / "cache").rglob("*.page")), "too few pages to be worth keeping"
