@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from threading import Lock
+from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._errors import CapsuleError
@@ -76,32 +77,51 @@ def record(
     """
     alone = nullcontext() if alone is None else alone
     with alone:
-        last = None if how.full else _last(store, client.account, how.full_every)
+        newest, last = _newest(store, client.account, how)
+    pipeline, deleted_ids = _load(client, last, how, progress)
+    if pipeline.loaded_at == newest:
+        # Servers tell the time in whole seconds, and a store holds one snapshot of a moment.
+        sleep(1)
+        pipeline, deleted_ids = _load(client, last, how, progress)
+    with alone:
+        if deleted_ids is None:
+            store.record(pipeline)
+        else:
+            store.record_changes(pipeline, deleted_ids=deleted_ids)
+    return client.account
+
+
+def _newest(
+    store: Store, account: str, how: Loading
+) -> tuple[pd.Timestamp | None, Pipeline | None]:
+    """Return when the last snapshot was taken, and what it holds unless all must be loaded."""
+    if account not in store.accounts():
+        return None, None
+    taken = store.snapshots(account)
+    newest = taken["taken_at"].max()
+    last_full = taken.loc[taken["kind"] == "full", "taken_at"].max()
+    if how.full or datetime.now(UTC) - last_full >= timedelta(days=how.full_every):
+        return newest, None
+    return newest, store.as_of(newest, account)
+
+
+def _load(
+    client: CapsuleClient,
+    last: Pipeline | None,
+    how: Loading,
+    progress: Callable[[int], None] | None,
+) -> tuple[Pipeline, list[int] | None]:
+    """Load what changed since the last snapshot and what is gone, or everything and None."""
     embed = ("tags", "fields") if client.api_version == "v2" else ()
     if last is not None:
         update = load_changes(client, last.loaded_at.to_pydatetime(), embed=embed)
         # Another milestone configuration may change deals that were not touched.
         if update is not None and update.pipeline.milestones.equals(last.milestones):
-            with alone:
-                store.record_changes(update.pipeline, deleted_ids=update.deleted_ids)
-            return client.account
+            return update
     pipeline = load_pipeline(
         client, embed=embed, workers=how.workers, progress=progress, resume=how.resume
     )
-    with alone:
-        store.record(pipeline)
-    return client.account
-
-
-def _last(store: Store, account: str, full_every: int) -> Pipeline | None:
-    """Return the last snapshot; None if everything must be loaded."""
-    if account not in store.accounts():
-        return None
-    taken = store.snapshots(account)
-    last_full = taken.loc[taken["kind"] == "full", "taken_at"].max()
-    if datetime.now(UTC) - last_full >= timedelta(days=full_every):
-        return None
-    return store.as_of(taken["taken_at"].max(), account)
+    return pipeline, None
 
 
 def record_all(

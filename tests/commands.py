@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 BIN = Path(sys.executable).parent
 
@@ -17,12 +21,12 @@ def environment(token: str | None = None, **more: str) -> dict[str, str]:
 
 
 def command(
-    *args: str | Path, token: str | None = None, **more: str
+    *args: str | Path, token: str | None = None, under: Sequence[str] = (), **more: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command and wait for it."""
+    """Run a command, under another one if that is given, and wait for it."""
     name, *rest = map(str, args)
     return subprocess.run(
-        [BIN / name, *rest],
+        [*under, BIN / name, *rest],
         env=environment(token, **more),
         capture_output=True,
         text=True,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import time
+import shutil
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,11 @@ import pytest
 from commands import command
 from sandbox_account import account
 
-from capsule_analytics import history
+from capsule_analytics import CapsuleClient, _recording, history
 from capsule_analytics.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 TOKEN = "t0ken-of-acme"
 
@@ -31,9 +31,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def snapshot(
-    store: Path, *args: str | Path, token: str | None = TOKEN
+    store: Path, *args: str | Path, token: str | None = TOKEN, under: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    done = command("capsule-snapshot", "--store", store, *args, token=token)
+    done = command("capsule-snapshot", "--store", store, *args, token=token, under=under)
     assert "Traceback" not in done.stderr
     assert TOKEN not in done.stdout + done.stderr
     return done
@@ -57,7 +57,6 @@ def test_first_everything_then_what_changed(sandbox: Sandbox, tmp_path: Path) ->
     sandbox.account.delete(105)
     done = snapshot(store, "--base-url", sandbox.url)
     assert "(incremental): 5 deals, 1 new or changed, 1 deleted" in done.stdout
-    time.sleep(1)  # of two snapshots in one second of the server's clock the second is the first
     assert snapshot(store, "--base-url", sandbox.url).returncode == 0
     assert taken(store) == [("full", 6, 6, 0), ("incremental", 5, 1, 1), ("incremental", 5, 0, 0)]
     with history.open_store(store, read_only=True) as opened:
@@ -65,9 +64,23 @@ def test_first_everything_then_what_changed(sandbox: Sandbox, tmp_path: Path) ->
     assert now.opportunities["value"].to_dict()[101] == 1500.0
     assert 105 not in now.opportunities.index
 
-    time.sleep(1)
     assert "(full)" in snapshot(store, "--base-url", sandbox.url, "--full").stdout
     assert taken(store)[-1] == ("full", 5, 0, 0)
+
+
+def test_several_snapshots_in_one_second_of_the_servers_clock(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    how = _recording.Loading(full=False, full_every=7, workers=2, resume=False)
+    with (
+        history.open_store(tmp_path / "history.duckdb") as store,
+        CapsuleClient(token=TOKEN, base_url=sandbox.url) as client,
+    ):
+        for amount in (1500, 1600, 1700):
+            sandbox.account.update(101, {"value": {"amount": amount, "currency": "GBP"}})
+            name = _recording.record(store, client, how)
+        values = [day.opportunities["value"].to_dict()[101] for day in store.pipelines(name)]
+    assert values == [1500, 1600, 1700]
 
 
 def test_everything_again_after_so_many_days(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -79,7 +92,6 @@ def test_everything_again_after_so_many_days(sandbox: Sandbox, tmp_path: Path) -
         ):  # fmt: skip
             connection.execute(f"UPDATE {table} SET {column} = {column} - INTERVAL 2 DAY")  # noqa: S608
     snapshot(store, "--base-url", sandbox.url, "--full-every", "3")
-    time.sleep(1)
     snapshot(store, "--base-url", sandbox.url, "--full-every", "1")
     assert [kind for kind, *_ in taken(store)] == ["full", "incremental", "full"]
 
@@ -93,7 +105,6 @@ def test_another_milestone_configuration_loads_everything(tmp_path: Path) -> Non
         port = int(sandbox.url.rpartition(":")[2])
     other = account()
     other["milestones"][0]["probability"] = 15
-    time.sleep(1)
     with Sandbox(other, token=TOKEN, port=port) as sandbox:
         snapshot(store, "--base-url", sandbox.url)
     assert [kind for kind, *_ in taken(store)] == ["full", "full"]
@@ -121,12 +132,27 @@ def test_a_store_that_another_process_writes(tmp_path: Path) -> None:
     assert str(store) in done.stderr
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def without_roots_rights() -> list[str]:
+    """Return what to run a command under so that a locked folder is locked for root too."""
+    if os.name != "posix":
+        pytest.skip("folders are locked by their mode, which is POSIX's")
+    if os.geteuid() != 0:
+        return []
+    under = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if shutil.which("setpriv") is None or subprocess.run([*under, "true"], check=False).returncode:
+        pytest.skip("root may write anywhere, and cannot give that up here")
+    return under
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "locked").mkdir(mode=0o500)
-    done = snapshot(tmp_path / "locked" / "history.duckdb", "--sample", token=None)
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    done = snapshot(locked / "history.duckdb", "--sample", token=None, under=without_roots_rights())
     assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
+    assert str(locked) in done.stderr
+    assert not list(locked.iterdir())
 
 
 def test_a_place_where_no_store_can_be(tmp_path: Path) -> None:
