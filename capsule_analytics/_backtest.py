@@ -200,10 +200,9 @@ def _one_day(
 ) -> pd.DataFrame:
     """Forecast the months from one snapshot under each policy, beside what was won."""
     morning = (pd.Timestamp(snapshot.as_of) + pd.Timedelta(days=1)).date()
-    chances = None
     if any("calibrated" in policy for policy in policies):
-        chances = calibrate(snapshot, fit(outcomes(before, snapshot)))
-    said = {policy: _said(snapshot, morning, policy, chances, months) for policy in policies}
+        snapshot = calibrate(snapshot, fit(outcomes(before, snapshot)))
+    said = {policy: _said(snapshot, morning, policy, months) for policy in policies}
     won = final.opportunities
     won = won[won["status"] == "won"]
     existed = won.index.isin(snapshot.opportunities.index)
@@ -232,14 +231,13 @@ def _said(
     snapshot: Pipeline,
     morning: date,
     policy: str,
-    chances: pd.Series | None,
     months: dict[int, pd.Period],
 ) -> pd.DataFrame:
     table = forecast.by_month(
         snapshot,
         overdue="roll" if "rolled" in policy else "keep",
         as_of=morning,
-        probability=chances if "calibrated" in policy else None,
+        probability="calibrated" if "calibrated" in policy else None,
         ranges=True,
     )
     table = table.rename(columns={"expected_value": "forecast"})

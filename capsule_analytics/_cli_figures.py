@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    import pandas as pd
-
     from .schema import Pipeline
 
 
@@ -32,8 +30,8 @@ def in_home_currency(
     ]
 
 
-def calibrated(pipeline: Pipeline, store: Path | None, *, sample: bool) -> pd.Series:
-    """Correct the probabilities of open deals by what earlier deals became.
+def calibrated(pipeline: Pipeline, store: Path | None, *, sample: bool) -> Pipeline:
+    """Add the corrected probabilities of open deals, learnt from what earlier deals became.
 
     The last snapshot of each month before the pipeline's day is learnt from.
     """

@@ -13,7 +13,7 @@ import orjson
 import pandas as pd
 
 from ._errors import ArgumentError, DataError
-from ._placing import NEEDED, resolve
+from ._placing import CALIBRATED, NEEDED, resolve
 from ._sums import add
 from .schema import COLUMNS, Pipeline
 
@@ -37,7 +37,7 @@ _FAN_IN = 16
 
 _GROUP_COLUMNS = {"party": ("party", "party_id"), "tag": ("tags",)}
 _KINDS = {column.name: column.kind for column in COLUMNS} | {
-    "tcv": "number", "status": "category", "account": "category",
+    "tcv": "number", CALIBRATED: "number", "status": "category", "account": "category",
 }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def add_up(held: Held, part: Part, groups: Sequence[str], more: Sequence[str] = 
     """
     if isinstance(held, pd.DataFrame):
         return part(held)
-    wanted = ["id", *NEEDED, *more]
+    wanted = ["id", *NEEDED, CALIBRATED, *more]
     for group in groups:
         wanted += _GROUP_COLUMNS.get(group, (group,))
     columns = [name for name in dict.fromkeys(wanted) if name in held.columns]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 1_048_576
 """Rows of a sheet, its header included."""
 
-PERCENTS = frozenset({"probability", "chance", "attainment"})
+PERCENTS = frozenset({"probability", "calibrated", "chance", "attainment"})
 """Columns of ratios that are read in percent."""
 
 _RATIOS = frozenset({"coverage"})

@@ -12,6 +12,7 @@ import pandas as pd
 
 from . import forecast, quality
 from ._money import currency_name, format_money
+from ._placing import chances
 from .schema import TEXT
 
 if TYPE_CHECKING:
@@ -273,18 +274,16 @@ def target_table(attainment: pd.DataFrame) -> Table:
 
 def largest_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
     """Show the largest open deals of each currency."""
-    frame = pipeline.opportunities.reset_index()
+    frame = pipeline.opportunities
     frame = frame[(frame["status"] == "open").to_numpy()]
     late = quality.overdue(frame, pipeline.as_of).to_numpy(dtype=bool)
-    chance = frame["probability"]
-    if options.probability is not None:
-        chance = frame["id"].map(options.probability.astype("float64")).fillna(chance)
+    chance = chances(frame, options.probability)
     rows = frame.assign(
         probability=chance,
         weighted=frame["tcv"] * chance,
         late=np.where(late, "overdue", ""),
     )
-    rows = _by_size(rows.dropna(subset=["tcv"]), "tcv", order)
+    rows = _by_size(rows.reset_index().dropna(subset=["tcv"]), "tcv", order)
     rows = rows.groupby("place").head(_LARGEST)
     columns = [
         Column("id", "Id", "id"),

@@ -7,7 +7,7 @@ each of these definitions stands once.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 
 Overdue = Literal["keep", "roll", "drop"]
 Period = Literal["month", "quarter", "year"]
+Probability: TypeAlias = "pd.Series | Literal['calibrated'] | None"
 
 GROUPS = ("owner", "milestone", "pipeline", "team", "tag", "party", "account")
+CALIBRATED = "calibrated"
+"""The column of corrected probabilities."""
+
 UNDATED = np.iinfo(np.int64).max
 """Bucket of deals without a close date: after all others."""
 
@@ -68,7 +72,7 @@ def place(
     *,
     by: Sequence[str] = (),
     overdue: Overdue = "keep",
-    probability: pd.Series | None = None,
+    probability: Probability = None,
 ) -> pd.DataFrame:
     """Give every open and won deal its close day and its values; lost deals add nothing.
 
@@ -88,8 +92,7 @@ def place(
         Overdue deals stay in their own month (keep), move to the as-of day (roll), or are left
         out (drop).
     probability
-        Other probabilities for open deals, 0 to 1, by opportunity id; deals that it lacks keep
-        their own.
+        Other probabilities for open deals, as `chances` takes them.
 
     Returns
     -------
@@ -100,7 +103,7 @@ def place(
     Raises
     ------
     ArgumentError
-        If an option is not one of the valid ones.
+        If an option is not one of the valid ones, or a column that it names is missing.
     """
     if overdue not in get_args(Overdue):
         raise ArgumentError(f"overdue must be one of keep, roll, drop, not {overdue!r}")
@@ -113,10 +116,7 @@ def place(
     close = close_days(frame)
     if overdue == "roll":
         close[late] = np.datetime64(as_of, "D")
-    chance = frame["probability"].to_numpy(dtype=np.float64, copy=True)
-    if probability is not None:
-        other = probability.reindex(frame.index).to_numpy(dtype=np.float64, na_value=np.nan)
-        chance = np.where(won | np.isnan(other), chance, other)
+    chance = chances(frame, probability)
     tcv = frame["tcv"].to_numpy(dtype=np.float64)
     weighted = np.where(won, 0.0, np.nan_to_num(tcv * chance, nan=0.0))
     placed = pd.DataFrame(
@@ -136,6 +136,49 @@ def place(
         copy=False,
     )
     return placed.explode("tag") if "tag" in by else placed
+
+
+def chances(frame: pd.DataFrame, probability: Probability) -> NDArray[np.float64]:
+    """Return the probability with which each deal counts.
+
+    Parameters
+    ----------
+    frame
+        Opportunities.
+    probability
+        None for the stated ones; a series of others, 0 to 1, by opportunity id; or ``"calibrated"``
+        for the column of that name, which `calibration.calibrate` adds. Won deals keep their own,
+        and so do deals for which the others are missing.
+
+    Returns
+    -------
+    Shape (n,), NaN where not known.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of these, or the column is missing.
+    """
+    stated: NDArray[np.float64] = frame["probability"].to_numpy(dtype=np.float64, na_value=np.nan)
+    if probability is None:
+        return stated
+    if isinstance(probability, pd.Series):
+        other = probability.reindex(frame.index)
+    elif probability == CALIBRATED:
+        if CALIBRATED not in frame.columns:
+            raise ArgumentError(
+                "the deals have no calibrated probabilities: add them with calibration.calibrate"
+            )
+        other = frame[CALIBRATED]
+    else:
+        raise ArgumentError(
+            f"probability must be a series by opportunity id, or {CALIBRATED!r}, not"
+            f" {probability!r}"
+        )
+    others = other.to_numpy(dtype=np.float64, na_value=np.nan)
+    keeps = (frame["status"] == "won").to_numpy(dtype=bool) | np.isnan(others)
+    chosen: NDArray[np.float64] = np.where(keeps, stated, others)
+    return chosen
 
 
 def _group(frame: pd.DataFrame, name: str) -> pd.api.extensions.ExtensionArray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ._errors import ArgumentError, missing_extra
+from ._placing import CALIBRATED
 from ._reliability import EPSILON, brier_score, log_loss
 from ._winrates import SMALL_SAMPLE, win_rates
 
@@ -179,8 +180,8 @@ def fit(outcomes: pd.DataFrame) -> Calibration:
     return Calibration(intercept, slope, age_slope, deals, won)
 
 
-def calibrate(pipeline: Pipeline, model: Calibration) -> pd.Series:
-    """Correct the probabilities of a pipeline's open deals.
+def calibrate(pipeline: Pipeline, model: Calibration) -> Pipeline:
+    """Add the corrected probabilities of a pipeline's open deals.
 
     Parameters
     ----------
@@ -191,19 +192,20 @@ def calibrate(pipeline: Pipeline, model: Calibration) -> pd.Series:
 
     Returns
     -------
-    Probabilities of the open deals, index id, as ``forecast.by_month(..., probability=...)``
-    takes them.
+    The same pipeline with one more column, ``calibrated`` (0 to 1; won and lost deals keep their
+    own), which ``forecast.by_month(..., probability="calibrated")`` and all other figures use.
 
     Examples
     --------
     >>> import capsule_analytics as ca
-    >>> pipeline = ca.load_sample()
     >>> model = Calibration(intercept=-0.5, slope=0.8, deals=100, won=40)
-    >>> table = ca.forecast.by_month(pipeline, probability=calibrate(pipeline, model))
+    >>> pipeline = calibrate(ca.load_sample(), model)
+    >>> table = ca.forecast.by_month(pipeline, probability="calibrated")
     """
     frame = pipeline.opportunities
-    frame = frame.loc[frame["status"] == "open", ["probability", "created_at"]]
-    return model.predict(frame, as_of=pd.Timestamp(pipeline.as_of, tz="UTC"))
+    known = frame[["probability", "created_at", "status"]]
+    chance = model.predict(known, as_of=pd.Timestamp(pipeline.as_of, tz="UTC"))
+    return replace(pipeline, opportunities=frame.assign(**{CALIBRATED: chance}))
 
 
 def predictions(outcomes: pd.DataFrame) -> pd.DataFrame:

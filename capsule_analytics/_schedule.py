@@ -19,7 +19,15 @@ import numpy as np
 import pandas as pd
 
 from ._engines import add_up, table_of
-from ._placing import Overdue, Period, bucket_periods, buckets, place, resolve
+from ._placing import (
+    Overdue,
+    Period,
+    Probability,
+    bucket_periods,
+    buckets,
+    place,
+    resolve,
+)
 from ._sums import add, combine, group_names, split
 from .schema import DURATION_BASES, TEXT, Pipeline
 
@@ -56,7 +64,7 @@ def revenue_schedule(
     fiscal_year_start: int = 1,
     overdue: Overdue = "keep",
     as_of: date | None = None,
-    probability: pd.Series | None = None,
+    probability: Probability = None,
 ) -> pd.DataFrame:
     """Spread each deal's total over the months in which it is earned.
 
@@ -83,7 +91,7 @@ def revenue_schedule(
     as_of
         The day from which to look; None means the pipeline's, or today (UTC) for a frame.
     probability
-        Other probabilities, 0 to 1, by opportunity id, such as calibrated ones.
+        Other probabilities, as for `forecast.by_month`.
 
     Returns
     -------
@@ -139,7 +147,7 @@ def earned(
     period: Period = "month",
     fiscal_year_start: int = 1,
     overdue: Overdue = "keep",
-    probability: pd.Series | None = None,
+    probability: Probability = None,
 ) -> pd.DataFrame:
     """Sum what is earned by bucket, currency and group: a part that `_sums.add` adds up.
 
@@ -158,7 +166,7 @@ def earned(
     overdue
         keep, roll or drop.
     probability
-        Other probabilities for open deals, by opportunity id.
+        Other probabilities for open deals, as `_placing.chances` takes them.
 
     Returns
     -------
@@ -173,7 +181,7 @@ def earned(
     resolve(frame, as_of, ("duration_basis", "duration"))
     # Placed rows are found again by position: ids may repeat where accounts were put together.
     rows = pd.RangeIndex(len(frame))
-    if probability is not None:
+    if isinstance(probability, pd.Series):
         probability = probability.reindex(frame.index).set_axis(rows)
     placed = place(frame.set_axis(rows), as_of, by=groups, overdue=overdue, probability=probability)
     at = placed.index.to_numpy()

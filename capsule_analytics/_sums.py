@@ -76,6 +76,20 @@ def sums(placed: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(keys[1:], TEXT))
 
 
+def alike(placed: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
+    """Count placed open deals that are worth the same with the same probability.
+
+    Ranges are not sums, but the deals that they are made of are: this part adds up like `sums`,
+    and loses nothing. Deals without a TCV or a probability are left out.
+    """
+    keys = ["bucket", "currency", *groups, "tcv", "probability"]
+    open_ = placed.loc[~placed["won"], keys].dropna(subset=["tcv", "probability"])
+    counted = open_.assign(open_deals=np.int64(1)).groupby(
+        keys, dropna=False, observed=True, sort=False
+    )
+    return counted.sum().reset_index().astype(dict.fromkeys(keys[1:-2], TEXT))
+
+
 def add(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Add up partial sums to a partial sum, which may be added up again.
 

@@ -242,9 +242,10 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
     from .report import Options  # noqa: PLC0415
 
     where = {"store": chosen["store"], "sample": chosen["sample"]}
-    probability = changes = changed_deals = None
-    if chosen["probability"] == "calibrated":
-        probability = _cli_figures.calibrated(pipeline, **where)
+    changes = changed_deals = None
+    is_calibrated = chosen["probability"] == "calibrated"
+    if is_calibrated:
+        pipeline = _cli_figures.calibrated(pipeline, **where)
     days = [pipeline]
     if chosen["changes_since"] is not None:
         if any(chosen[name] for name in _FILTERS):
@@ -264,7 +265,7 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
     )  # fmt: skip
     return pipeline, Options(
         **{name: chosen[name] for name in same},
-        probability=probability,
+        probability="calibrated" if is_calibrated else None,
         changes=changes,
         changed_deals=changed_deals,
         targets=None if chosen["targets"] is None else targets.read_targets(chosen["targets"]),

@@ -16,22 +16,21 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from . import risk
 from ._engines import add_up, table_of
-from ._errors import ArgumentError
 from ._placing import (
     Overdue,
     Period,
+    Probability,
     bucket_periods,
     buckets,
     place,
 )
 from ._schedule import revenue_schedule
-from ._sums import MEASURES, combine, group_names, sums
-from .schema import TEXT, Pipeline
+from ._sums import MEASURES, alike, combine, group_names, sums
+from .schema import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +49,7 @@ def by_month(
     fiscal_year_start: int = 1,
     overdue: Overdue = "keep",
     as_of: date | None = None,
-    probability: pd.Series | None = None,
+    probability: Probability = None,
     ranges: bool = False,
     correlation: float = 0.0,
     target: float | None = None,
@@ -76,15 +75,18 @@ def by_month(
     as_of
         The day from which to look; None means the pipeline's, or today (UTC) for a frame.
     probability
-        Other probabilities, 0 to 1, by opportunity id, such as calibrated ones.
+        Other probabilities, 0 to 1, of open deals: a series by opportunity id, or
+        ``"calibrated"`` for those that `calibration.calibrate` has added to the deals. Deals that
+        lack one keep their own.
     ranges
-        Add ``p10``, ``p50`` and ``p90`` of each row's total; needs the deals in memory, and
-        with a correlation the extra ``risk``.
+        Add ``p10``, ``p50`` and ``p90`` of each row's total; with a correlation this needs the
+        extra ``risk``. The amount and probability of every open deal come into memory, some 60
+        bytes for each that differs, wherever the deals are held.
     correlation
         How strongly deals rise and fall together in the ranges, 0 to 1 (see
         `capsule_analytics.risk`).
     target
-        Add ``chance``: how likely each row's total reaches this amount; needs the deals in memory.
+        Add ``chance``: how likely each row's total reaches this amount.
 
     Returns
     -------
@@ -96,8 +98,7 @@ def by_month(
     Raises
     ------
     ArgumentError
-        If an option is not valid, a column is missing, or ranges are asked for deals that are not
-        in memory.
+        If an option is not valid or a column is missing.
 
     Examples
     --------
@@ -118,17 +119,10 @@ def by_month(
         overdue=overdue,
         probability=probability,
     )
-    if not ranges and target is None:
-        table = combine([add_up(held, partial(_month_part, look, groups), groups)])
-    elif isinstance(held, pd.DataFrame):
-        placed = look(held)
-        table = combine([sums(placed, groups)])
-        table = _with_ranges(table, placed, ["bucket", "currency", *groups], correlation, target)
-    else:
-        raise ArgumentError(
-            "ranges and chances look at every deal of a row at once: load what you need of "
-            f"{type(held).__name__} into a pandas frame first"
-        )
+    table = combine([add_up(held, partial(_part, sums, look, groups), groups)])
+    if ranges or target is not None:
+        likes = add_up(held, partial(_part, alike, look, groups), groups)
+        table = _with_ranges(table, likes, ["bucket", "currency", *groups], correlation, target)
     table.insert(
         0, period, bucket_periods(table.pop("bucket").to_numpy(), period, fiscal_year_start)
     )
@@ -148,7 +142,7 @@ def _bucketed(
     period: Period,
     fiscal_year_start: int,
     overdue: Overdue,
-    probability: pd.Series | None,
+    probability: Probability,
 ) -> pd.DataFrame:
     """Place deals, and number the period in which each closes."""
     placed = place(frame, as_of, by=groups, overdue=overdue, probability=probability)
@@ -156,23 +150,29 @@ def _bucketed(
     return placed
 
 
-def _month_part(
-    look: Callable[[pd.DataFrame], pd.DataFrame], groups: Sequence[str], frame: pd.DataFrame
+def _part(
+    measure: Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame],
+    look: Callable[[pd.DataFrame], pd.DataFrame],
+    groups: Sequence[str],
+    frame: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Sum a part of the deals."""
-    return sums(look(frame), groups)
+    """Measure a part of the deals."""
+    return measure(look(frame), groups)
 
 
 def _with_ranges(
     table: pd.DataFrame,
-    placed: pd.DataFrame,
+    likes: pd.DataFrame,
     keys: list[str],
     correlation: float,
     target: float | None,
 ) -> pd.DataFrame:
     """Add the quantiles of each row's total after the expected value."""
-    deals = placed[[*keys, "tcv", "probability"]].astype(dict.fromkeys(keys[1:], TEXT))
-    deals["status"] = np.where(placed["won"], "won", "open")
+    # In one order, however the deals were parted, so that all digits are the same.
+    likes = likes.sort_values(["tcv", "probability"])
+    deals = likes.loc[likes.index.repeat(likes["open_deals"]), [*keys, "tcv", "probability"]]
+    won = table[[*keys, "won_value"]].rename(columns={"won_value": "tcv"})
+    deals = pd.concat([deals.assign(status="open"), won.assign(status="won")], ignore_index=True)
     figures = risk.quantiles_by(deals, keys, correlation=correlation, target=target)
     names = [name for name in figures.columns if name not in keys]
     merged = table.merge(figures, on=keys, how="left", validate="one_to_one")

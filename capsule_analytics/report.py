@@ -22,7 +22,7 @@ from ._errors import ArgumentError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ._placing import Overdue, Period
+    from ._placing import Overdue, Period, Probability
     from .schema import Pipeline
 
 FORMATS = ("png", "svg", "pdf")
@@ -85,7 +85,7 @@ class Options:
     overdue
         keep, roll or drop.
     probability
-        Other probabilities by opportunity id; None for Capsule's own.
+        Other probabilities, as for `forecast.by_month`; None for Capsule's own.
     correlation
         How strongly deals rise and fall together, 0 to 1.
     target
@@ -114,7 +114,7 @@ class Options:
     period: Period = "month"
     fiscal_year_start: int = 1
     overdue: Overdue = "keep"
-    probability: pd.Series | None = None
+    probability: Probability = None
     correlation: float = 0.0
     target: float | None = None
     formats: tuple[str, ...] = ("png",)

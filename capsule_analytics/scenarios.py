@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._errors import ArgumentError
-from ._placing import Overdue, Period, bucket_periods, buckets, place, resolve
+from ._placing import Overdue, Period, Probability, bucket_periods, buckets, place, resolve
 from ._sums import group_names
 from .schema import TEXT, Pipeline
 
@@ -39,7 +39,7 @@ def by_category(
     fiscal_year_start: int = 1,
     overdue: Overdue = "keep",
     as_of: date | None = None,
-    probability: pd.Series | None = None,
+    probability: Probability = None,
 ) -> pd.DataFrame:
     """Sum the pipeline by close period, currency and forecast category.
 
@@ -63,7 +63,7 @@ def by_category(
     as_of
         The day from which to look; None means the pipeline's, or today (UTC) for a frame.
     probability
-        Other probabilities, 0 to 1, by opportunity id, such as calibrated ones.
+        Other probabilities, as for `forecast.by_month`.
 
     Returns
     -------

@@ -23,7 +23,7 @@ import pandas as pd
 
 from . import risk
 from ._errors import DataError
-from ._placing import Overdue, Period, buckets, place, resolve
+from ._placing import Overdue, Period, Probability, buckets, place, resolve
 from .schema import TEXT, Pipeline
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def attainment(
     overdue: Overdue = "keep",
     as_of: date | None = None,
     correlation: float = 0.0,
-    probability: pd.Series | None = None,
+    probability: Probability = None,
 ) -> pd.DataFrame:
     """Compare each target with the deals of its period, currency and owner.
 
@@ -146,7 +146,7 @@ def attainment(
     correlation
         How strongly deals rise and fall together, 0 to 1, for the chance (see `risk.distribution`).
     probability
-        Other probabilities, 0 to 1, by opportunity id, such as calibrated ones.
+        Other probabilities, as for `forecast.by_month`.
 
     Returns
     -------

@@ -176,7 +176,7 @@ def test_calibrated_policy_forecasts_with_calibrated_probabilities(
 ) -> None:
     learnt = calibration.fit(calibration.outcomes(snapshots[8:10], snapshots[10]))
     frame = snapshots[10].opportunities
-    chances = calibration.calibrate(snapshots[10], learnt)
+    chances = calibration.calibrate(snapshots[10], learnt).opportunities["calibrated"]
     due = frame[
         (frame["status"] == "open")
         & (frame["currency"] == "GBP")

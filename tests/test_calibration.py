@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from capsule_analytics import calibration, forecast
+from capsule_analytics import calibration, forecast, scenarios, targets
 from capsule_analytics._errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -411,23 +412,45 @@ class TestFit:
 class TestCalibrate:
     MODEL = calibration.Calibration(intercept=-1.0, slope=1.0, deals=50, won=20)
 
-    def test_open_deals_only_by_id(self, january: Pipeline) -> None:
-        chances = calibration.calibrate(january, self.MODEL)
-        assert chances.index.tolist() == [1, 2, 3, 4]
+    def test_only_open_deals_are_corrected(self, january: Pipeline) -> None:
+        chances = calibration.calibrate(january, self.MODEL).opportunities["calibrated"]
+        assert chances[5] == january.opportunities["probability"][5] == 1  # won
         # logit(0.5) = 0, so 50 % becomes 1 / (1 + e)
         assert chances[4] == pytest.approx(1 / (1 + np.e))
 
     def test_forecast_takes_them(self, january: Pipeline) -> None:
-        chances = calibration.calibrate(january, self.MODEL)
-        table = forecast.by_month(january, probability=chances)
-        tcv = january.opportunities["tcv"]
-        assert table["weighted_value"].sum() == pytest.approx((tcv * chances).sum())
+        pipeline = calibration.calibrate(january, self.MODEL)
+        table = forecast.by_month(pipeline, probability="calibrated")
+        frame = pipeline.opportunities
+        assert table["weighted_value"].sum() == pytest.approx(
+            (frame["tcv"] * frame["calibrated"]).sum()
+        )
+        by_id = forecast.by_month(january, probability=frame["calibrated"])
+        pd.testing.assert_frame_equal(by_id, table)
+
+    def test_every_figure_takes_the_word(self, january: Pipeline) -> None:
+        pipeline = calibration.calibrate(january, self.MODEL)
+        chances = pipeline.opportunities["calibrated"]
+        goals = pd.DataFrame({"period": ["2026-03"], "currency": ["GBP"], "target": [1e4]})
+        for function in (
+            forecast.revenue_schedule, scenarios.by_category,
+            partial(targets.attainment, targets=goals),
+        ):  # fmt: skip
+            by_word = function(pipeline, probability="calibrated")
+            pd.testing.assert_frame_equal(by_word, function(january, probability=chances))
+
+    def test_the_word_without_the_column_and_other_words(self, january: Pipeline) -> None:
+        with pytest.raises(ArgumentError, match=r"add them with calibration\.calibrate"):
+            forecast.by_month(january, probability="calibrated")
+        with pytest.raises(ArgumentError, match="or 'calibrated', not 'guessed'"):
+            forecast.by_month(january, probability="guessed")
 
     def test_age_counts_from_the_day_of_creation(self, january: Pipeline) -> None:
         """Created at nine on 1 January, seen on the 31st: 30 days."""
         model = calibration.Calibration(age_slope=-1.0, deals=50)
         expected = 0.5 * 61 / 31 / (0.5 * 61 / 31 + 0.5)  # odds times 61 / 31
-        assert calibration.calibrate(january, model)[4] == pytest.approx(expected)
+        frame = calibration.calibrate(january, model).opportunities
+        assert frame["calibrated"][4] == pytest.approx(expected)
 
     def test_closed_deals_and_unknown_probabilities_stay(self) -> None:
         frame = pd.DataFrame(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dask
@@ -93,6 +94,24 @@ def test_half_cents_fall_alike_however_the_deals_are_parted() -> None:
         )
 
 
+@pytest.mark.parametrize("correlation", [0.0, 0.3])
+def test_ranges_and_chances_are_the_same_on_every_engine(correlation: float) -> None:
+    """To the bit: what is kept of the parts is the deals that ranges are made of."""
+    frame = portfolio_frame()
+    look = partial(
+        forecast.by_month, period="year", as_of=AS_OF, ranges=True, target=2e6,
+        correlation=correlation,
+    )  # fmt: skip
+    wanted = look(frame)
+    assert wanted["chance"].between(0.01, 0.99).any()
+    shuffled = frame.sample(frac=1, random_state=1)
+    with duckdb.connect() as connection:
+        found = look(connection.from_df(shuffled.reset_index()))
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+    parts = dd.from_pandas(shuffled.drop(columns=["tags", "fields"]), npartitions=7, sort=False)
+    pd.testing.assert_frame_equal(look(parts), wanted, check_exact=True)
+
+
 def test_partial_sums_may_be_added_in_any_tree() -> None:
     def part(value: float) -> pd.DataFrame:
         return pd.DataFrame(
@@ -112,12 +131,16 @@ def test_other_probabilities_reach_every_engine() -> None:
         ]
     ).opportunities
     calibrated = pd.Series({1: 0.25})
+    frame["calibrated"] = calibrated
     with duckdb.connect() as connection:
         relation = connection.from_df(frame.reset_index())
         parts = dd.from_pandas(frame, npartitions=2)
         for held in (frame, relation, parts):
-            table = forecast.by_month(held, as_of=AS_OF, probability=calibrated)
-            assert table["weighted_value"].tolist() == [260.0]  # 1000 * 0.25 + 100 * 0.1
+            for function in FUNCTIONS:
+                for probability in (calibrated, "calibrated"):
+                    table = function(held, as_of=AS_OF, probability=probability)
+                    # 1000 * 0.25 + 100 * 0.1
+                    assert table["weighted_value"].tolist() == [260.0]
 
 
 def test_a_relation_of_plain_types_is_read_as_what_it_means() -> None:
@@ -144,8 +167,6 @@ def test_a_pipeline_may_be_grouped_by_its_account() -> None:
 def test_what_cannot_be_done_is_said() -> None:
     with duckdb.connect() as connection:
         relation = connection.from_df(ca.load_sample().opportunities.reset_index())
-        with pytest.raises(ArgumentError, match="into a pandas frame first"):
-            forecast.by_month(relation, ranges=True)
         with pytest.raises(ArgumentError, match="cannot group by 'colour'"):
             forecast.by_month(relation, by="colour")
         with pytest.raises(ArgumentError, match="lacks the column 'status'"):
