@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Raw = list[Any]
 
 _EARLIEST, _LATEST = date(1900, 1, 1), date(2199, 12, 31)
+_USUAL = "2026-03-31T09:15:00Z"
 _FIRST, _LAST = np.datetime64("1900-01-01"), np.datetime64("2199-12-31T23:59:59")
 _NONE = type(None)
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -169,21 +170,41 @@ def timestamps(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.datet
     -------
     Microseconds, shape (n,), NaT where absent or outside 1900 to 2199.
     """
-    if set(map(type, raw)) == {str} and set(map(len, raw)) == {len("2026-03-31T09:15:00Z")}:
-        # All of one length: numpy reads the joined text as one table of characters.
-        joined = "".join(raw)
-        table = np.frombuffer(joined.encode("ascii", "replace"), dtype=np.uint8)
-        table = table.reshape(len(raw), -1)
-        # Colons and Z in their places: numpy would warn of an offset there.
-        if (table[:, [13, 16, 19]] == list(b"::Z")).all():
-            try:
-                read = np.ascontiguousarray(table[:, :-1]).view("S19").ravel().astype("M8[s]")
-            except ValueError:
-                pass
-            else:
-                if ((read >= _FIRST) & (read <= _LAST)).all():
-                    return read.astype("M8[us]")
+    if set(map(type, raw)) == {str} and set(map(len, raw)) == {len(_USUAL)}:
+        read = _usual_timestamps(raw)
+        if read is not None:
+            return read
     return _by_distinct_value(name, raw, problems, _moment)
+
+
+def _usual_timestamps(raw: Raw) -> NDArray[np.datetime64] | None:
+    """Read times that are all written like `_USUAL`, at once; None if one of them is not.
+
+    The joined text is one table of characters, a column a time. numpy's own reading of text as
+    times is not used: some of its releases crash on what is none.
+    """
+    joined = "".join(raw).encode("ascii", "replace")
+    table = np.frombuffer(joined, dtype=np.uint8).reshape(len(raw), -1).T
+    lowest = np.frombuffer(b"0000-00-00T00:00:00Z", dtype=np.uint8)[:, None]
+    highest = np.frombuffer(b"9999-99-99T99:99:99Z", dtype=np.uint8)[:, None]
+    table = np.ascontiguousarray(table)
+    if not ((table >= lowest) & (table <= highest)).all():
+        return None
+    digits = table - lowest
+
+    def pair(at: int) -> NDArray[np.int32]:
+        both: NDArray[np.int32] = 10 * digits[at].astype(np.int32) + digits[at + 1]
+        return both
+
+    year, month, day = 100 * pair(0) + pair(2), pair(5), pair(8)
+    hour, minute, second = pair(11), pair(14), pair(17)
+    months = (12 * (year - 1970) + month - 1).astype("M8[M]")
+    days = months.astype("M8[D]") + (day - 1)
+    on_calendar = (month >= 1) & (month <= 12) & (days.astype("M8[M]") == months)  # noqa: PLR2004
+    on_clock = (hour < 24) & (minute < 60) & (second < 60)  # noqa: PLR2004
+    read = days.astype("M8[s]") + (3600 * hour + 60 * minute + second)
+    valid = on_calendar & on_clock & (read >= _FIRST) & (read <= _LAST)
+    return read.astype("datetime64[us]") if valid.all() else None
 
 
 def _by_distinct_value(
