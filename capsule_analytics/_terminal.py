@@ -36,6 +36,9 @@ def loading(what: str) -> Iterator[Callable[[int], None]]:
     A function to call with the number of records of each page.
     """
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
     progress = Progress(
         TextColumn(f"Loading {what}"),
         BarColumn(),
@@ -43,7 +46,6 @@ def loading(what: str) -> Iterator[Callable[[int], None]]:
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
     )
     with progress:
         task = progress.add_task("", total=None)
@@ -70,7 +72,7 @@ def summary(pipeline: Pipeline, table: pd.DataFrame, files: list[Path]) -> None:
     files
         The report's files.
     """
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # names may have brackets
     console.print(f"{pipeline!r}"[1:-1])
     console.print(_forecast(pipeline, table))
     console.print(_findings(pipeline))
