@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ._errors import ArgumentError
+from ._sums import add
 from .schema import TEXT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
@@ -100,24 +102,9 @@ def changes(
     >>> bool(pounds.drop("closing").sum() == pounds["closing"])
     True
     """
-    first, last = _days(before, after, period)
-    moves = _moves(first, last)
-    whole = [
-        pd.DataFrame({"currency": day.currency, "part": name, "cents": day.cents})[day.counts]
-        for name, day in (("opening", first), ("closing", last))
-    ]
-    rows = pd.concat([*whole, moves[["currency", "part", "cents"]]])
-    rows["part"] = pd.Categorical(rows["part"], PARTS, ordered=True)
-    table = (
-        rows.groupby(["currency", "part"], observed=False)["cents"]
-        .agg(["size", "sum"])
-        .reset_index()
-        .set_axis(["currency", "part", "deals", "value"], axis="columns")
-    )
-    table["value"] = table["value"] / 100
-    return _finished(table, before, after, period).sort_values(
-        ["currency", "part"], ignore_index=True
-    )
+    _of_one_account(before, after)
+    table = bridge([moved(before.opportunities, after.opportunities, period=period)])
+    return _noted(table, before, after, period)
 
 
 def changed_deals(
@@ -154,7 +141,8 @@ def changed_deals(
     >>> deals.loc[deals["part"] == "value_up", "detail"].iloc[0]
     'EUR 36,400.00 to EUR 37,900.00'
     """
-    first, last = _days(before, after, period)
+    _of_one_account(before, after)
+    first, last = _days(before.opportunities, after.opportunities, period)
     moves = _moves(first, last)
     at = moves["at"].to_numpy()
     seen_last = last.frame["status"].notna()
@@ -172,19 +160,96 @@ def changed_deals(
         }
     ).astype({"name": TEXT, "owner": TEXT, "detail": TEXT})
     table["size"] = -table["value"].abs()
-    return _finished(table, before, after, period).sort_values(
-        ["currency", "part", "size", "opportunity_id"], ignore_index=True
-    )[_COLUMNS]
+    table["currency"] = _codes(table["currency"])
+    table = table.sort_values(["currency", "part", "size", "opportunity_id"], ignore_index=True)
+    return _noted(table[_COLUMNS], before, after, period)
 
 
-def _finished(
+def moved(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    *,
+    period: tuple[date | str, date | str] | None = None,
+    groups: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Sum what came, went and moved: a part that `_sums.add` adds up, and `bridge` shows.
+
+    Parameters
+    ----------
+    before, after
+        Opportunities on the two days, of an account or of several, or those of some ids alone; the
+        index tells them apart.
+    period
+        As for `changes`.
+    groups
+        Levels of the index to group by.
+
+    Returns
+    -------
+    The groups, ``currency`` (empty where missing), ``part``, ``deals`` and ``cents``, whole.
+
+    Raises
+    ------
+    ArgumentError
+        If the period is none.
+    """
+    first, last = _days(before, after, period)
+    whole = [
+        pd.DataFrame(
+            {
+                "at": np.flatnonzero(day.counts),
+                "currency": day.currency[day.counts],
+                "part": name,
+                "cents": day.cents[day.counts],
+            }
+        )
+        for name, day in (("opening", first), ("closing", last))
+    ]
+    rows = pd.concat([*whole, _moves(first, last)])
+    at = rows.pop("at").to_numpy()
+    labels = {name: first.frame.index.get_level_values(name).to_numpy()[at] for name in groups}
+    rows = rows.assign(**labels, deals=np.int64(1))
+    keys = [*groups, "currency", "part"]
+    return rows.astype(dict.fromkeys(keys, TEXT)).groupby(keys).sum().reset_index()
+
+
+def bridge(parts: Iterable[pd.DataFrame], groups: Sequence[str] = ()) -> pd.DataFrame:
+    """Add up what `moved` found to the table that is shown.
+
+    Parameters
+    ----------
+    parts
+        Of different deals, in any order.
+    groups
+        What they are grouped by.
+
+    Returns
+    -------
+    As `changes` returns it: eleven rows for each group and currency.
+    """
+    sums = add(parts)
+    keys = [*groups, "currency"]
+    names = pd.DataFrame({"part": pd.Series(PARTS, dtype=TEXT)})
+    table = sums[keys].drop_duplicates().merge(names, how="cross")
+    table = table.merge(sums, on=[*keys, "part"], how="left", validate="one_to_one")
+    table["part"] = pd.Categorical(table["part"], PARTS, ordered=True)
+    table["currency"] = _codes(table["currency"])
+    table["deals"] = table["deals"].fillna(0).astype("int64")
+    table["value"] = table.pop("cents").fillna(0.0) / 100
+    return table.sort_values([*keys, "part"], ignore_index=True)
+
+
+def _codes(currency: pd.Series) -> pd.Series:
+    return currency.astype(TEXT).replace("", pd.NA)
+
+
+def _noted(
     table: pd.DataFrame,
     before: Pipeline,
     after: Pipeline,
     period: tuple[date | str, date | str] | None,
 ) -> pd.DataFrame:
-    """Type the currency, and note what was compared."""
-    table["currency"] = table["currency"].astype(TEXT).replace("", pd.NA)
+    """Note what was compared."""
     table.attrs["before"] = before.as_of.isoformat()
     table.attrs["after"] = after.as_of.isoformat()
     table.attrs["period"] = None if period is None else [f"{day:%Y-%m-%d}" for day in _ends(period)]
@@ -201,19 +266,22 @@ def _ends(period: tuple[date | str, date | str]) -> tuple[pd.Timestamp, pd.Times
     return start, end
 
 
-def _days(
-    before: Pipeline, after: Pipeline, period: tuple[date | str, date | str] | None
-) -> tuple[_Day, _Day]:
+def _of_one_account(before: Pipeline, after: Pipeline) -> None:
     if before.account != after.account:
         raise ArgumentError(
             f"one pipeline is of account {before.account!r}, the other of {after.account!r}"
         )
-    ids = before.opportunities.index.union(after.opportunities.index)
+
+
+def _days(
+    before: pd.DataFrame, after: pd.DataFrame, period: tuple[date | str, date | str] | None
+) -> tuple[_Day, _Day]:
+    ids = before.index.union(after.index)
     return _day(before, ids, period), _day(after, ids, period)
 
 
-def _day(pipeline: Pipeline, ids: pd.Index, period: tuple[date | str, date | str] | None) -> _Day:
-    frame = pipeline.opportunities.reindex(ids)
+def _day(deals: pd.DataFrame, ids: pd.Index, period: tuple[date | str, date | str] | None) -> _Day:
+    frame = deals.reindex(ids)
     status = frame["status"].astype(object).fillna("").to_numpy()
     counts = status == "open"
     if period is not None:

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "CAPSULE_TOKEN"  # noqa: S105 - the name of a variable
 
 
-def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def options(*several: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Add options to a command, in the order in which they are written."""
 
     def decorate(command: Any) -> Any:  # noqa: ANN401 - what click decorates
-        for option in reversed(options):
+        for option in reversed(several):
             command = option(command)
         return command
 
     return decorate
 
 
-account_options = _options(
+account_options = options(
     click.option("--sample", is_flag=True, help="The sample account; no network, no token."),
     click.option("--account", metavar="NAME", help="Subdomain of a live account."),
     click.option("--base-url", metavar="URL", help="Another server, such as the sandbox."),
@@ -70,7 +70,7 @@ account_options = _options(
 )
 """Which account, and how to reach it."""
 
-filter_options = _options(
+filter_options = options(
     click.option("--milestone", metavar="NAME", help="Only deals at this milestone."),
     click.option("--tag", metavar="NAME", help="Only deals with this tag."),
     click.option("--owner", metavar="NAME", help="Only deals of this owner (user name)."),

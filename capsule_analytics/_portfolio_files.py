@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -125,10 +127,13 @@ def units(place: Place) -> list[Unit]:
 
 
 def batches(chosen: Sequence[Unit]) -> Iterator[tuple[Unit, ...]]:
-    """Put accounts together to pieces of work: not so small that starting each is most of it."""
+    """Put accounts together to pieces of work: not so small that starting each is most of it.
+
+    The days of an account, which stand side by side, stay together.
+    """
     batch: list[Unit] = []
-    for unit in chosen:
-        batch.append(unit)
+    for _, of_account in groupby(chosen, key=attrgetter("account")):
+        batch += of_account
         full = sum(one.size for one in batch) >= _BATCH_BYTES or len(batch) >= _BATCH_ACCOUNTS
         if full:
             yield tuple(batch)

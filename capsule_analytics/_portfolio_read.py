@@ -70,42 +70,46 @@ class Reading:
     place
         Where the export stands.
     part
-        From a frame of deals to their partial sums.
+        From a frame of deals, with ``account`` and ``day``, to their partial sums.
     columns
         The columns that `part` needs.
     conversion
         How amounts are converted first; None for not at all.
+    whole
+        Give `part` all deals of a batch at once, not a chunk at a time: it compares days.
     """
 
     place: Place
     part: Callable[[pd.DataFrame], pd.DataFrame]
     columns: tuple[str, ...]
     conversion: Conversion | None
+    whole: bool = False
 
     def __call__(self, batch: Sequence[Unit]) -> Result:
         """Sum a batch; where it cannot be read, sum its accounts one by one and leave out some."""
         import duckdb  # noqa: PLC0415 - an optional dependency
 
-        whole = [unit for unit in batch if unit.files]
-        left_out = [
-            LeftOut(unit.account, unit.day.isoformat(), self._folder(unit), "has no file")
-            for unit in batch
-            if not unit.files
-        ]
-        if not whole:
+        cut = {unit.account: unit for unit in batch if not unit.files}
+        left_out = [self._left_out(unit, "has no file") for unit in cut.values()]
+        kept = [unit for unit in batch if unit.account not in cut]
+        if not kept:
             return Result([], left_out)
         try:
-            return Result([add(map(self._sum, self._frames(whole)))], left_out)
+            return Result([add(map(self._sum, self._chunks(kept)))], left_out)
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except (duckdb.Error, OSError, DataError) as error:
-            if len(whole) > 1:
-                each = joined([self([unit]) for unit in whole])
+            accounts = dict.fromkeys(unit.account for unit in kept)
+            if len(accounts) > 1:
+                each = joined(
+                    [self([unit for unit in kept if unit.account == name]) for name in accounts]
+                )
                 return Result(each.sums, [*left_out, *each.left_out])
-            (unit,) = whole
             problem = " ".join(str(error).split())
-            found = LeftOut(unit.account, unit.day.isoformat(), self._folder(unit), problem)
-            return Result([], [*left_out, found])
+            return Result([], [*left_out, self._left_out(kept[-1], problem)])
+
+    def _left_out(self, unit: Unit, problem: str) -> LeftOut:
+        return LeftOut(unit.account, unit.day.isoformat(), self._folder(unit), problem)
 
     def _folder(self, unit: Unit) -> str:
         """Name the folder of an account's day as a person would look for it."""
@@ -123,14 +127,22 @@ class Reading:
             frame = fx.convert(frame, how.home, how.rates, as_of=how.as_of, missing=how.missing)
         return self.part(frame)
 
+    def _chunks(self, batch: Sequence[Unit]) -> Iterator[pd.DataFrame]:
+        """Read a batch as `part` wants it."""
+        frames = self._frames(batch)
+        if not self.whole:
+            return frames
+        first, *others = frames  # the first is empty
+        return iter([pd.concat(others) if others else first])
+
     def _frames(self, batch: Sequence[Unit]) -> Iterator[pd.DataFrame]:
-        """Read the columns of a batch with the account, in chunks."""
+        """Read the columns of a batch with the account and the day, in chunks."""
         import duckdb  # noqa: PLC0415 - an optional dependency
 
         system, _ = self.place.open()
-        accounts = {file: unit.account for unit in batch for file in unit.files}
+        held = {file: unit for unit in batch for file in unit.files}
         local = "file" in _protocols(system)
-        names = list(accounts) if local else [system.unstrip_protocol(file) for file in accounts]
+        names = list(held) if local else [system.unstrip_protocol(file) for file in held]
         with duckdb.connect(config=OFFLINE) as connection:
             # Rows need no order to be summed, and keeping it costs memory.
             connection.execute("SET preserve_insertion_order = false")
@@ -141,14 +153,22 @@ class Reading:
             )
             for frame in frames(relation, [*self.columns, "filename"]):
                 files = frame.pop("filename").cat
-                held = [
-                    accounts[system._strip_protocol(name)]  # noqa: SLF001 - meant for others, as fsspec says
+                units = [
+                    held[system._strip_protocol(name)]  # noqa: SLF001 - meant for others, as fsspec says
                     for name in files.categories
                 ]
-                codes, labels = pd.factorize(pd.Index(held, dtype=object))
-                yield frame.assign(account=pd.Categorical.from_codes(
-                    codes[files.codes] if len(codes) else files.codes, categories=labels
-                ))  # fmt: skip
+                yield frame.assign(
+                    account=_of_files(files, [unit.account for unit in units]),
+                    day=_of_files(files, [unit.day.isoformat() for unit in units]),
+                )
+
+
+def _of_files(files: pd.Series, values: list[str]) -> pd.Categorical:
+    """Give each row what is known of its file; ``files`` is the accessor of a categorical."""
+    codes, labels = pd.factorize(pd.Index(values, dtype=object))
+    return pd.Categorical.from_codes(
+        codes[files.codes] if len(codes) else files.codes, categories=labels
+    )
 
 
 def _protocols(system: object) -> tuple[str, ...]:

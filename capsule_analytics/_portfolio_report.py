@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -17,12 +17,14 @@ from .report import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import date
     from pathlib import Path
     from typing import Unpack
 
+    from ._portfolio_table import OnError
     from .fx import Missing, Rates
-    from .portfolio import OnError, Placing
+    from .portfolio import Placing, Ranging
 
 
 def write_portfolio_report(
@@ -31,11 +33,16 @@ def write_portfolio_report(
     *,
     day: date | None = None,
     as_of: date | None = None,
+    changes_since: date | None = None,
+    by: Sequence[str] = (),
     home_currency: str | None = None,
     rates: Rates | None = None,
     missing_rate: Missing = "error",
     scheduler: str | None = None,
     on_error: OnError = "raise",
+    ranges: bool = True,
+    correlation: float = 0.0,
+    target: float | None = None,
     **placing: Unpack[Placing],
 ) -> list[Path]:
     """Write the tables of many accounts into a folder.
@@ -50,6 +57,10 @@ def write_portfolio_report(
         Each account counts with its newest snapshot at or before it; None means the newest.
     as_of
         The day from which to look; None means `day`, or else the newest day that counts.
+    changes_since
+        Explain how the pipelines of that day became those of `day`; None for not at all.
+    by
+        Further columns to group the forecast and the revenue schedule by.
     home_currency
         Convert every amount to this currency first.
     rates
@@ -60,13 +71,20 @@ def write_portfolio_report(
         Address of the scheduler of a Dask cluster; None means DuckDB on this machine.
     on_error
         Stop at an account that cannot be read, or skip it: it is then listed in left_out.csv.
+    ranges
+        Give p10, p50 and p90 of each row of the forecast.
+    correlation
+        How strongly deals rise and fall together in the ranges, 0 to 1.
+    target
+        Add the chance that a row of the forecast reaches this amount.
     **placing
         period, fiscal_year_start and overdue, as for `forecast.by_month`.
 
     Returns
     -------
-    The files: forecast.csv and revenue.csv by account, forecast_total.csv and revenue_total.csv
-    of all accounts, left_out.csv (account, day, path, problem; often empty).
+    The files: forecast.csv, revenue.csv and, where asked for, changes.csv by account, the same
+    with _total in their names of all accounts, and left_out.csv (account, day, path, problem; often
+    empty).
 
     Raises
     ------
@@ -78,32 +96,30 @@ def write_portfolio_report(
         If the folder cannot be written to; the old report is then as it was.
     """
     portfolio = Portfolio(path, on_error=on_error)
-    tables: dict[str, pd.DataFrame] = {}
-    for name, by in (("", "account"), ("_total", None)):
-        for kind, figures in (
-            ("forecast", portfolio.by_month),
-            ("revenue", portfolio.revenue_schedule),
-        ):
-            tables[kind + name] = figures(
-                day=day,
-                as_of=as_of,
-                by=by,
-                home_currency=home_currency,
-                rates=rates,
-                missing_rate=missing_rate,
-                scheduler=scheduler,
-                **placing,
-            )
-    left_out = pd.DataFrame(
-        tables["forecast"].attrs["left_out"], columns=["account", "day", "path", "problem"]
-    )
+    reading: dict[str, Any] = {
+        "home_currency": home_currency,
+        "rates": rates,
+        "missing_rate": missing_rate,
+        "scheduler": scheduler,
+    }
+    sureness: Ranging = {"ranges": ranges, "correlation": correlation, "target": target}
+    tables: dict[str, tuple[pd.DataFrame, Sequence[str]]] = {}
+    each: tuple[tuple[str, Literal["account"] | None], ...] = (("", "account"), ("_total", None))
+    for name, account in each:
+        groups = [*([] if account is None else [account]), *by]
+        chosen = {"day": day, "as_of": as_of, "by": groups, **reading, **placing}
+        forecasted = portfolio.by_month(**chosen, **sureness)
+        revenue = portfolio.revenue_schedule(**chosen)
+        tables["forecast" + name] = forecast_columns(forecasted), FORECAST_AMOUNTS
+        tables["revenue" + name] = whole_cents(revenue), REVENUE_AMOUNTS
+        if changes_since is not None:
+            moves = portfolio.changes(changes_since, day, by=account, **reading)
+            tables["changes" + name] = moves, ("value",)
+    left_out = [found for table, _ in tables.values() for found in table.attrs["left_out"]]
+    unread = pd.DataFrame(left_out, columns=["account", "day", "path", "problem"])
+    tables["left_out"] = unread.drop_duplicates(), ()
     with staged(folder) as staging:
-        for name, table in tables.items():
-            file = staging / f"{name}.csv"
-            if name.startswith("forecast"):
-                write_csv(forecast_columns(table), file, amounts=FORECAST_AMOUNTS)
-            else:
-                write_csv(whole_cents(table), file, amounts=REVENUE_AMOUNTS)
-        write_csv(left_out, staging / "left_out.csv")
+        for name, (table, amounts) in tables.items():
+            write_csv(table, staging / f"{name}.csv", amounts=amounts)
         names = sorted(path.name for path in staging.iterdir())
     return [folder / name for name in names]

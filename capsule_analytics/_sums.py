@@ -34,6 +34,9 @@ MEASURES = (
 )
 """Columns of sums: deals are counts, the others amounts in the row's currency."""
 
+SUMMED = frozenset([*MEASURES, "deals", "cents"])
+"""Columns of partial sums that are added up; all others are keys."""
+
 _REST = "_rest"
 
 
@@ -96,15 +99,14 @@ def add(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     Parameters
     ----------
     parts
-        Tables of one set of key columns and of `MEASURES` (or some of them) with their rests, in
-        any order.
+        Tables of one set of key columns and of some of `SUMMED` with their rests, in any order.
 
     Returns
     -------
     One table of the same columns, in no order.
     """
     table = pd.concat(list(parts), ignore_index=True)
-    keys = [name for name in table.columns if name.removesuffix(_REST) not in MEASURES]
+    keys = [name for name in table.columns if name.removesuffix(_REST) not in SUMMED]
     return table.groupby(keys, dropna=False, sort=False).sum().reset_index()
 
 

@@ -10,9 +10,12 @@ import click
 from . import __version__
 from ._cli_account import account_options, filter_options, load_account
 from ._cli_config import DEFAULT, config_option, write_template
+from ._cli_portfolio import check_portfolio_options, portfolio_options, report_portfolio
 from ._cli_run import Day, finish, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .report import Options
     from .schema import Pipeline
 
@@ -24,6 +27,18 @@ Examples:
 """
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _share(name: str, default: float, explained: str) -> Callable[[Any], Any]:
+    """Make an option of a number from 0 to 1."""
+    return click.option(
+        name,
+        type=click.FloatRange(0, 1),
+        default=default,
+        show_default=True,
+        metavar="0-1",
+        help=explained,
+    )
 
 
 def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -95,14 +110,7 @@ def _init(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # n
     show_default=True,
     help="A deal without an exchange rate: stop, or keep its currency and flag it.",
 )
-@click.option(
-    "--correlation",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    show_default=True,
-    metavar="0-1",
-    help="How strongly deals rise and fall together in the ranges.",
-)
+@_share("--correlation", 0.0, "How strongly deals rise and fall together in the ranges.")
 @click.option(
     "--target",
     type=float,
@@ -112,22 +120,8 @@ def _init(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # n
 @click.option(
     "--targets", type=_FILE, metavar="FILE", help="Targets (period,currency,owner,target)."
 )
-@click.option(
-    "--commit",
-    type=click.FloatRange(0, 1),
-    default=0.8,
-    show_default=True,
-    metavar="0-1",
-    help="Least probability of a deal in the category commit.",
-)
-@click.option(
-    "--best-case",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    metavar="0-1",
-    help="Least probability of a deal in the category best case.",
-)
+@_share("--commit", 0.8, "Least probability of a deal in the category commit.")
+@_share("--best-case", 0.5, "Least probability of a deal in the category best case.")
 @click.option(
     "--probability",
     type=click.Choice(["stated", "calibrated"]),
@@ -146,24 +140,7 @@ def _init(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # n
     metavar="FILE",
     help="The snapshot store that capsule-snapshot writes; default in the user's data folder.",
 )
-@click.option(
-    "--portfolio",
-    metavar="PATH",
-    help="Report many accounts instead: the Parquet export of capsule-snapshot, a folder or an "
-    "address such as s3://bucket/export. Tables only.",
-)
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Read the portfolio on this Dask cluster, as tcp://host:8786; default DuckDB here.",
-)
-@click.option(
-    "--unreadable",
-    type=click.Choice(["error", "skip"]),
-    default="error",
-    show_default=True,
-    help="An account of the portfolio that cannot be read: stop, or leave it out and list it.",
-)
+@portfolio_options
 @click.option(
     "--format",
     "formats",
@@ -192,8 +169,9 @@ def report(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by 
     The folder gets forecast.png and revenue.png, forecast.csv, revenue.csv, scenarios.csv,
     opportunities.csv and data_quality.csv.
     """
+    check_portfolio_options()
     if chosen["portfolio"] is not None:
-        _report_portfolio(out, **chosen)
+        report_portfolio(out, chosen)
         return
     from . import _terminal, forecast  # noqa: PLC0415 - pandas takes a second that --help has not
     from .report import write_report  # noqa: PLC0415
@@ -205,28 +183,6 @@ def report(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by 
     pipeline, options = _figures(pipeline, **chosen)
     files = write_report(pipeline, out, options)
     _terminal.summary(pipeline, forecast.by_month(pipeline, **options.placing()), files)
-
-
-def _report_portfolio(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by name
-    """Report many accounts."""
-    if any(chosen[name] for name in ("sample", "account", "base_url")):
-        raise click.UsageError("--portfolio takes the place of --sample, --account and --base-url")
-    from . import fx  # noqa: PLC0415 - pandas, not for --help
-    from ._portfolio_report import write_portfolio_report  # noqa: PLC0415 - needs an extra
-
-    home, rates = chosen["home_currency"], chosen["rates"]
-    files = write_portfolio_report(
-        chosen["portfolio"],
-        out,
-        as_of=chosen["as_of"],
-        home_currency=home,
-        rates=None if rates is None or home is None else fx.read_rates(rates, home),
-        missing_rate=chosen["missing_rate"],
-        scheduler=chosen["scheduler"],
-        on_error="skip" if chosen["unreadable"] == "skip" else "raise",
-        **{name: chosen[name] for name in ("period", "fiscal_year_start", "overdue")},
-    )
-    click.echo(f"Report in {out}: {', '.join(path.name for path in files)}")
 
 
 _LOADING = (

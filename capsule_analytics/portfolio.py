@@ -24,31 +24,31 @@ Examples
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 
 from . import forecast
-from ._errors import ArgumentError, DataError
+from ._changes import bridge
+from ._errors import ArgumentError
 from ._portfolio_check import check_units
-from ._portfolio_files import Unit, batches, place_of, units
-from ._portfolio_read import Conversion, Reading, Result, run_here, run_on_dask
-from ._store_rows import DEAL_COLUMNS
+from ._portfolio_files import Unit, place_of, units
+from ._portfolio_read import Conversion, run_here, run_on_dask
+from ._portfolio_table import MOVING, Held, OnError, compared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
     import pandas as pd
 
     from ._placing import Overdue, Period
-    from ._portfolio_files import Place
+    from ._portfolio_table import Run
     from .fx import Missing, Rates
 
 __all__ = ["Portfolio"]
 
 Engine = Literal["duckdb", "dask"]
-OnError = Literal["raise", "skip"]
 
 
 class Placing(TypedDict, total=False):
@@ -67,6 +67,24 @@ class Placing(TypedDict, total=False):
     period: Period
     fiscal_year_start: int
     overdue: Overdue
+
+
+class Ranging(Placing, total=False):
+    """How deals are placed and how sure their totals are; see `forecast.by_month` for each.
+
+    Attributes
+    ----------
+    ranges
+        Add ``p10``, ``p50`` and ``p90``.
+    correlation
+        How strongly deals rise and fall together, 0 to 1.
+    target
+        Add ``chance``, to reach this amount.
+    """
+
+    ranges: bool
+    correlation: float
+    target: float | None
 
 
 class Portfolio:
@@ -136,7 +154,7 @@ class Portfolio:
         missing_rate: Missing = "error",
         engine: Engine | None = None,
         scheduler: str | None = None,
-        **placing: Unpack[Placing],
+        **how: Unpack[Ranging],
     ) -> pd.DataFrame:
         """Sum the pipelines of all accounts by close month and currency.
 
@@ -161,8 +179,9 @@ class Portfolio:
         scheduler
             Address of the scheduler of a Dask cluster, such as ``tcp://10.0.0.5:8786``. Its workers
             need this package and must be able to read the export at the same address.
-        **placing
-            period, fiscal_year_start and overdue, as for `forecast.by_month`.
+        **how
+            period, fiscal_year_start, overdue, ranges, correlation and target, as for
+            `forecast.by_month`. With ranges or a target the export is read twice.
 
         Returns
         -------
@@ -182,9 +201,15 @@ class Portfolio:
         TransportError
             If no scheduler answers.
         """
-        run = _runner(engine, scheduler)
-        held = self._held(day, as_of, run, (home_currency, rates, missing_rate))
-        table = forecast.by_month(held, by=by, as_of=held.as_of, **placing)
+        held = self._held(
+            *self._chosen(day),
+            as_of=as_of or day,
+            run=_runner(engine, scheduler),
+            home_currency=home_currency,
+            rates=rates,
+            missing=missing_rate,
+        )
+        table = forecast.by_month(held, by=by, as_of=held.as_of, **how)
         return held.noted(table)
 
     def revenue_schedule(
@@ -218,10 +243,83 @@ class Portfolio:
         DataError, ArgumentError, RateError, TransportError
             As for `by_month`.
         """
-        run = _runner(engine, scheduler)
-        held = self._held(day, as_of, run, (home_currency, rates, missing_rate))
+        held = self._held(
+            *self._chosen(day),
+            as_of=as_of or day,
+            run=_runner(engine, scheduler),
+            home_currency=home_currency,
+            rates=rates,
+            missing=missing_rate,
+        )
         table = forecast.revenue_schedule(held, by=by, as_of=held.as_of, **placing)
         return held.noted(table)
+
+    def changes(
+        self,
+        before: date,
+        after: date | None = None,
+        *,
+        period: tuple[date, date] | None = None,
+        by: Literal["account"] | None = "account",
+        home_currency: str | None = None,
+        rates: Rates | None = None,
+        missing_rate: Missing = "error",
+        engine: Engine | None = None,
+        scheduler: str | None = None,
+    ) -> pd.DataFrame:
+        """Explain how the open pipelines of one day became those of another.
+
+        Parameters
+        ----------
+        before, after
+            The two days; each account counts with its newest snapshot at or before them. None
+            means the newest.
+        period
+            First and last day of the closing period that the bridge is about, as for
+            `history.changes`; None means all open deals.
+        by
+            account; or None for the total of all accounts.
+        home_currency, rates, missing_rate, engine, scheduler
+            As for `by_month`. Open deals of both days take the rates of the later one, so that a
+            difference is a change of the deals and not of the rates.
+
+        Returns
+        -------
+        As `history.changes` returns it, with ``account`` first unless `by` is None. ``attrs`` has
+        ``before`` and ``after`` (the newest snapshots that count), ``oldest_day``, ``accounts`` and
+        ``left_out``: also the accounts without a snapshot on the first day.
+
+        Raises
+        ------
+        DataError, ArgumentError, RateError, TransportError
+            As for `by_month`.
+        """
+        if by not in {None, "account"}:
+            raise ArgumentError(f"changes are by account or in total, not by {by!r}")
+        if after is not None and after < before:
+            raise ArgumentError(f"the first day, {before}, is after the second, {after}")
+        firsts, late = self._chosen(before)
+        last_of = {unit.account: unit for unit in self._chosen(after)[0]}
+        pairs = [(unit, last_of[unit.account]) for unit in firsts]
+        chosen = [unit for pair in pairs for unit in dict.fromkeys(pair)]
+        held = self._held(
+            chosen,
+            late,
+            as_of=after,
+            run=_runner(engine, scheduler),
+            home_currency=home_currency,
+            rates=rates,
+            missing=missing_rate,
+            whole=True,
+        )
+        groups = () if by is None else (by,)
+        days = {last.account: (first.day, last.day) for first, last in pairs}
+        part = partial(compared, days, period, groups)
+        table = held.noted(bridge([held.add_up(part, ("id", *MOVING))], groups))
+        read = days.keys() - {found["account"] for found in held.left_out}
+        table.attrs["before"] = max(days[name][0] for name in read).isoformat()
+        table.attrs["after"] = table.attrs.pop("day")
+        return table
 
     def check(self, day: date | None = None) -> pd.DataFrame:
         """List what is wrong with the export, by reading all of it.
@@ -258,25 +356,26 @@ class Portfolio:
 
     def _held(
         self,
-        day: date | None,
+        chosen: list[Unit],
+        late: list[dict[str, str]],
+        *,
         as_of: date | None,
-        run: Callable[[Reading, Sequence[Sequence[Unit]]], Result],
-        at_home: tuple[str | None, Rates | None, Missing],
-    ) -> _Held:
-        chosen, late = self._chosen(day)
-        as_of = as_of or day or max(unit.day for unit in chosen)
-        home_currency, rates, missing = at_home
+        run: Run,
+        home_currency: str | None,
+        rates: Rates | None,
+        missing: Missing,
+        whole: bool = False,
+    ) -> Held:
+        as_of = as_of or max(unit.day for unit in chosen)
         conversion = None
         if home_currency is not None:
             from .fx import ecb_rates  # noqa: PLC0415 - reads a large file
 
             conversion = Conversion(home_currency, rates or ecb_rates(), as_of, missing)
-        return _Held(self._place, chosen, as_of, conversion, run, self._on_error, late)
+        return Held(self._place, chosen, as_of, conversion, run, self._on_error, late, whole)
 
 
-def _runner(
-    engine: Engine | None, scheduler: str | None
-) -> Callable[[Reading, Sequence[Sequence[Unit]]], Result]:
+def _runner(engine: Engine | None, scheduler: str | None) -> Run:
     if engine is None:
         engine = "duckdb" if scheduler is None else "dask"
     if engine not in get_args(Engine):
@@ -286,55 +385,3 @@ def _runner(
             raise ArgumentError("a scheduler needs engine='dask'")
         return run_here
     return lambda reading, work: run_on_dask(reading, work, scheduler)
-
-
-@dataclass(frozen=True)
-class _Held:
-    """The chosen days of all accounts, as a table in parts (see `_engines.Parted`)."""
-
-    place: Place
-    chosen: list[Unit]
-    as_of: date
-    conversion: Conversion | None
-    run: Callable[[Reading, Sequence[Sequence[Unit]]], Result]
-    on_error: OnError
-    left_out: list[dict[str, str]]
-
-    @property
-    def columns(self) -> list[str]:
-        """All columns that an export has; what a file lacks is missing in its rows."""
-        return [*(column.name for column in DEAL_COLUMNS), "account"]
-
-    def add_up(
-        self, part: Callable[[pd.DataFrame], pd.DataFrame], columns: Sequence[str]
-    ) -> pd.DataFrame:
-        """Add up the partial sums of all accounts."""
-        wanted = [name for name in columns if name != "account"]
-        if self.conversion is not None:
-            wanted += [name for name in ("value",) if name not in wanted]
-        reading = Reading(self.place, part, tuple(wanted), self.conversion)
-        result = self.run(reading, list(batches(self.chosen)))
-        if result.left_out and self.on_error == "raise":
-            first, *others = result.left_out
-            more = f" (and {len(others)} more accounts)" if others else ""
-            raise DataError(
-                f"account {first.account!r} cannot be read: {first.path}: {first.problem}{more}; "
-                "export it again, or leave such accounts out with on_error='skip'"
-            )
-        self.left_out.extend(found._asdict() for found in result.left_out)
-        if not result.sums:
-            raise DataError(f"no account in {self.place.address} can be read")
-        (sums,) = result.sums
-        return sums
-
-    def noted(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Note in a table which snapshots it is made of, and which are left out."""
-        unread = {found["account"] for found in self.left_out}
-        days = [unit.day for unit in self.chosen if unit.account not in unread]
-        table.attrs |= {
-            "day": max(days).isoformat(),
-            "oldest_day": min(days).isoformat(),
-            "accounts": len(days),
-            "left_out": self.left_out,
-        }
-        return table

@@ -37,14 +37,18 @@ OUTPUTS = frozenset(
             f"{table}.csv"
             for table in (
                 "forecast",
+                "forecast_total",
                 "revenue",
+                "revenue_total",
                 "scenarios",
                 "opportunities",
                 "data_quality",
                 "rates",
                 "targets",
                 "changes",
+                "changes_total",
                 "changed_deals",
+                "left_out",
             )
         ),
         "report.html",

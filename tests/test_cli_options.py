@@ -189,8 +189,23 @@ def test_a_portfolio_adds_up_to_its_accounts(tmp_path: Path) -> None:
     names = ["month", "currency", "open_deals", "weighted_value", "won_value", "expected_value"]
     pd.testing.assert_frame_equal(total[names], whole[names])
     assert set(pd.read_csv(out / "forecast.csv")["account"]) == {"Tarn & Reed Consulting Ltd"}
-    both = command("capsule-report", "--portfolio", export, "--sample", "--out", out)
-    assert both.returncode == 2
+    ranges = ["p10", "p50", "p90"]
+    pd.testing.assert_frame_equal(total[ranges], whole[ranges])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--portfolio", "x", "--sample"], "--sample is of no use with --portfolio"),
+        (["--portfolio", "x", "--html"], "--html is of no use with --portfolio"),
+        (["--sample", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler is only for a --portfolio"),
+        (["--sample", "--no-ranges"], "--no-ranges is only for a --portfolio"),
+    ],
+)
+def test_options_that_would_have_no_effect(options: list[str], said: str, tmp_path: Path) -> None:
+    done = command("capsule-report", *options, "--out", tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
 
 
 class TestConfiguration:

@@ -97,6 +97,90 @@ def test_in_a_home_currency(export: Path) -> None:
     assert rows(revenue, "currency", "expected_value") == [("GBP", 1000.0), ("GBP", 120.0)]
 
 
+def test_what_changed_between_two_days(export: Path) -> None:
+    """acme: one deal went from 100 to 200, one of 50 EUR is new; the others stand still."""
+    portfolio = Portfolio(export)
+    table = portfolio.changes(FIRST, SECOND)
+    moved = table[table["value"] != 0]
+    assert rows(moved, "account", "currency", "part", "value") == [
+        ("acme", "EUR", "new", 50.0),
+        ("acme", "EUR", "closing", 50.0),
+        ("acme", "GBP", "opening", 100.0),
+        ("acme", "GBP", "value_up", 100.0),
+        ("acme", "GBP", "closing", 200.0),
+    ]
+    assert table.attrs["before"] == "2026-10-14"
+    assert table.attrs["after"] == "2026-10-15"
+    assert (table.attrs["accounts"], table.attrs["left_out"]) == (3, [])
+    total = portfolio.changes(FIRST, by=None, home_currency="GBP", rates=RATES)
+    assert rows(total[total["value"] != 0], "currency", "part", "value") == [
+        ("GBP", "opening", 100.0),
+        ("GBP", "new", 40.0),
+        ("GBP", "value_up", 100.0),
+        ("GBP", "closing", 240.0),
+    ]
+    november = portfolio.changes(FIRST, by=None, period=(date(2026, 12, 1), date(2026, 12, 31)))
+    assert november.empty
+
+
+def test_changes_are_those_of_each_account(tmp_path: Path) -> None:
+    """The bridge of a portfolio is the bridge of its accounts, on any engine."""
+    first, *_, last = history.sample_history()
+    with history.open_store(tmp_path / "history.duckdb") as store:
+        for name in ("north", "south"):
+            for pipeline in (first, last):
+                store.record(replace(pipeline, account=name))
+        store.export_parquet(tmp_path / "export")
+    wanted = history.changes(first, last)
+    portfolio = Portfolio(tmp_path / "export")
+    for engine in ("duckdb", "dask"):
+        table = portfolio.changes(first.as_of, last.as_of, engine=engine)
+        for name in ("north", "south"):
+            one = table[table["account"] == name].drop(columns="account").reset_index(drop=True)
+            one.attrs = dict(wanted.attrs)
+            pd.testing.assert_frame_equal(one, wanted, check_exact=True)
+        total = portfolio.changes(first.as_of, last.as_of, by=None, engine=engine)
+        assert total["value"].tolist() == (2 * wanted["value"]).tolist()
+        assert total["deals"].tolist() == (2 * wanted["deals"]).tolist()
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "dask"])
+def test_changes_leave_out_what_cannot_be_compared(export: Path, engine: Any) -> None:
+    """An account whose one day is broken is left out whole; one without a first day, too."""
+    break_footer(part(export, "acme", SECOND))
+    with pytest.raises(DataError, match="account 'acme' cannot be read"):
+        Portfolio(export).changes(FIRST, engine=engine)
+    table = Portfolio(export, on_error="skip").changes(FIRST, engine=engine)
+    assert set(table["account"]) == set()
+    assert [found["account"] for found in table.attrs["left_out"]] == ["acme"]
+    assert table.attrs["accounts"] == 2
+    take_away(part(export, "acme", FIRST))
+    part(export, "acme", FIRST).parent.rmdir()
+    (found,) = Portfolio(export).changes(FIRST, FIRST, engine=engine).attrs["left_out"]
+    assert found["problem"] == "has no snapshot up to 2026-10-14"
+
+
+def test_an_export_with_one_deal_twice(export: Path) -> None:
+    file = part(export, "acme", SECOND)
+    table = pq.read_table(file)
+    pq.write_table(pa.concat_tables([table, table]), file)
+    with pytest.raises(DataError, match="two deals of the same id"):
+        Portfolio(export).changes(FIRST)
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "dask"])
+def test_ranges_of_a_portfolio(export: Path, engine: Any) -> None:
+    """In November acme wins 200 or nothing, evenly, and 50 EUR or nothing."""
+    (export / "account=nil" / f"day={FIRST}" / "part.parquet").unlink()
+    table = Portfolio(export, on_error="skip").by_month(ranges=True, target=150, engine=engine)
+    assert rows(table, "account", "currency", "p10", "p50", "p90", "chance") == [
+        ("bolt & co", "GBP", 1000.0, 1000.0, 1000.0, 1.0),
+        ("acme", "EUR", 0.0, 0.0, 50.0, 0.0),
+        ("acme", "GBP", 0.0, 0.0, 200.0, 0.5),
+    ]
+    assert [found["account"] for found in table.attrs["left_out"]] == ["nil"]
+
+
 @pytest.mark.parametrize("engine", ["duckdb", "dask"])
 def test_any_address_and_engine_give_one_table(
     export: Path, engine: Any, monkeypatch: pytest.MonkeyPatch
@@ -200,6 +284,10 @@ def test_options_that_are_not_valid(export: Path) -> None:
         Portfolio(export, on_error="ignore")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="engine must be"):
         Portfolio(export).by_month(engine="spark")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="by account or in total, not by 'owner'"):
+        Portfolio(export).changes(FIRST, by="owner")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="2026-10-15, is after the second, 2026-10-14"):
+        Portfolio(export).changes(SECOND, FIRST)
     with pytest.raises(ArgumentError, match="needs engine='dask'"):
         Portfolio(export).by_month(engine="duckdb", scheduler="tcp://127.0.0.1:1")
 
@@ -210,10 +298,12 @@ def test_the_report_of_a_portfolio(export: Path, tmp_path: Path) -> None:
         write_portfolio_report(export, tmp_path / "report")
     assert not (tmp_path / "report").exists()
     files = write_portfolio_report(
-        export, tmp_path / "report", home_currency="GBP", rates=RATES, on_error="skip"
-    )
+        export, tmp_path / "report", home_currency="GBP", rates=RATES, on_error="skip",
+        changes_since=FIRST,
+    )  # fmt: skip
     assert [file.name for file in files] == [
-        "forecast.csv", "forecast_total.csv", "left_out.csv", "revenue.csv", "revenue_total.csv",
+        "changes.csv", "changes_total.csv", "forecast.csv", "forecast_total.csv", "left_out.csv",
+        "revenue.csv", "revenue_total.csv",
     ]  # fmt: skip
     text = {file.name: file.read_text(encoding="utf-8").splitlines() for file in files}
     assert text["revenue.csv"] == [
@@ -221,8 +311,17 @@ def test_the_report_of_a_portfolio(export: Path, tmp_path: Path) -> None:
         "2026-10,GBP,bolt & co,0.00,0.00,1000.00,1000.00",
         "2026-11,GBP,acme,240.00,120.00,0.00,120.00",
     ]
-    assert text["forecast_total.csv"][1:] == [
-        "2026-10,GBP,0,0.00,0.00,1,1000.00,1000.00",
-        "2026-11,GBP,2,240.00,120.00,0,0.00,120.00",
+    measures = "open_deals,open_value,weighted_value,won_deals,won_value,expected_value"
+    # 200 and 40, each won or not: nothing in one case of four, 240 in another.
+    assert text["forecast_total.csv"] == [
+        f"month,currency,{measures},p10,p50,p90",
+        "2026-10,GBP,0,0.00,0.00,1,1000.00,1000.00,1000.00,1000.00,1000.00",
+        "2026-11,GBP,2,240.00,120.00,0,0.00,120.00,0.00,40.00,240.00",
     ]
-    assert text["left_out.csv"][1].startswith("nil,2026-10-14,")
+    assert "GBP,value_up,1,100.00" in text["changes_total.csv"]
+    assert [line.split(",")[0] for line in text["left_out.csv"]] == ["account", "nil"]
+    fewer = write_portfolio_report(export, tmp_path / "report", on_error="skip", ranges=False)
+    assert {file.name for file in files} - {file.name for file in fewer} == {
+        "changes.csv", "changes_total.csv",
+    }  # fmt: skip
+    assert not (tmp_path / "report" / "changes_total.csv").exists()

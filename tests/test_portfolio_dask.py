@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dask.dataframe as dd
 import pandas as pd
 import pytest
+from commands import command
 from deals import AS_OF
 from distributed import Client, LocalCluster
 
@@ -78,9 +80,28 @@ def test_a_worker_that_dies_with_a_partition(
 
 def test_a_portfolio_on_the_cluster(cluster: LocalCluster, export: Path) -> None:
     portfolio = Portfolio(export)
-    for function in (portfolio.by_month, portfolio.revenue_schedule):
+    for function in (
+        portfolio.by_month,
+        partial(portfolio.by_month, by=None, ranges=True),
+        portfolio.revenue_schedule,
+        partial(portfolio.changes, date(2026, 12, 31)),
+    ):
         here, there = function(), function(scheduler=cluster.scheduler_address)
         pd.testing.assert_frame_equal(here, there, check_exact=True)
+
+
+def test_the_command_on_the_cluster(cluster: LocalCluster, export: Path, tmp_path: Path) -> None:
+    """The files are those that DuckDB gives."""
+    folders = tmp_path / "here", tmp_path / "there"
+    engines = (), ("--scheduler", cluster.scheduler_address)
+    for folder, engine in zip(folders, engines, strict=True):
+        done = command("capsule-report", "--portfolio", export, "--no-ranges", "--period", "year",
+                       "--changes-since", "2026-12-31", *engine, "--out", folder)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+    here, there = ({file.name: file.read_bytes() for file in f.iterdir()} for f in folders)
+    assert here == there
+    assert len(here) == 7
 
 
 def test_a_worker_killed_while_it_reads_the_portfolio(

@@ -1,0 +1,103 @@
+"""``capsule-report --portfolio``: many accounts in place of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from ._cli_account import options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_OWN = ("scheduler", "unreadable", "no_ranges")
+_TAKEN = frozenset(
+    {
+        "portfolio", "out", "as_of", "changes_since", "by", "period", "fiscal_year_start",
+        "overdue", "home_currency", "rates", "missing_rate", "correlation", "target", "verbose",
+        *_OWN,
+    }
+)  # fmt: skip
+"""Options that a portfolio's report takes."""
+
+
+portfolio_options = options(
+    click.option(
+        "--portfolio",
+        metavar="PATH",
+        help="Report many accounts instead: the Parquet export of capsule-snapshot, a folder or"
+        " an address such as s3://bucket/export. Tables only.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Read the portfolio on this Dask cluster, as tcp://host:8786; default DuckDB here.",
+    ),
+    click.option(
+        "--unreadable",
+        type=click.Choice(["error", "skip"]),
+        default="error",
+        show_default=True,
+        help="An account of the portfolio that cannot be read: stop, or leave it out and list it.",
+    ),
+    click.option(
+        "--no-ranges",
+        is_flag=True,
+        help="Leave p10, p50 and p90 out of the portfolio's forecast: most of the time and"
+        " memory of a large one.",
+    ),
+)
+
+
+def check_portfolio_options() -> None:
+    """Refuse options that were typed and would have no effect.
+
+    Raises
+    ------
+    click.UsageError
+        If an option is of no use with a portfolio, or without one.
+    """
+    context = click.get_current_context()
+    several = context.params["portfolio"] is not None
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if context.get_parameter_source(name) != ParameterSource.COMMANDLINE:
+            continue
+        if several and name not in _TAKEN:
+            raise click.UsageError(f"{parameter.opts[0]} is of no use with --portfolio")
+        if not several and name in _OWN:
+            raise click.UsageError(f"{parameter.opts[0]} is only for a --portfolio")
+
+
+def report_portfolio(out: Path, chosen: dict[str, Any]) -> None:
+    """Write the tables of many accounts.
+
+    Parameters
+    ----------
+    out
+        The folder of the report.
+    chosen
+        The options, by name. With an as-of day each account counts with its newest snapshot at or
+        before it.
+    """
+    from . import fx  # noqa: PLC0415 - pandas, not for --help
+    from ._portfolio_report import write_portfolio_report  # noqa: PLC0415 - needs an extra
+
+    home, rates = chosen["home_currency"], chosen["rates"]
+    same = (
+        "as_of", "changes_since", "by", "period", "fiscal_year_start", "overdue", "missing_rate",
+        "scheduler", "correlation", "target",
+    )  # fmt: skip
+    files = write_portfolio_report(
+        chosen["portfolio"],
+        out,
+        day=chosen["as_of"],
+        home_currency=home,
+        rates=None if rates is None or home is None else fx.read_rates(rates, home),
+        ranges=not chosen["no_ranges"],
+        on_error="skip" if chosen["unreadable"] == "skip" else "raise",
+        **{name: chosen[name] for name in same},
+    )
+    click.echo(f"Report in {out}: {', '.join(path.name for path in files)}")
