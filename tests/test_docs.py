@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import pytest
 
 import capsule_analytics as ca
@@ -107,7 +108,7 @@ def test_python_of_a_page_runs_in_order(
             else:
                 source = "\n" * (block.line - 1) + block.body
                 exec(compile(source, name(path), "exec"), space)  # noqa: S102 - our own pages
-        mpl.pyplot.close("all")
+        plt.close("all")
 
 
 def test_only_a_live_account_excuses_a_block_from_running() -> None:
