@@ -10,6 +10,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from deals import deals
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from capsule_analytics import plot
 from capsule_analytics._errors import ArgumentError
@@ -158,7 +160,36 @@ def test_targets_say_how_far_and_how_sure() -> None:
 def test_targets_of_owners_name_them() -> None:
     table = target_table()[:2].assign(owner=["Ann $ Smith $", None])
     _, ax = plot.targets(table)
-    assert row_names(ax) == ["Ann $ Smith $, 2026 Q1", "no owner, 2026 Q2"]
+    assert row_names(ax) == ["Ann $ Smith $, 2026 Q1", "whole team, 2026 Q2"]
+
+
+def test_targets_of_the_team_alone_name_no_one() -> None:
+    _, ax = plot.targets(target_table()[:2].assign(owner=None))
+    assert row_names(ax) == ["2026 Q1", "2026 Q2"]
+
+
+def test_a_currency_of_team_targets_names_the_team_beside_those_of_owners() -> None:
+    _, axes = plot.targets(target_table()[2:].assign(owner=["Ann", None]))
+    assert [row_names(ax) for ax in axes] == [["whole team, 2026 Q3"], ["Ann, 2026 Q3"]]
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0.0, "0%"),
+        (0.001, "<1%"),
+        (0.005, "<1%"),
+        (0.006, "1%"),
+        (0.994, "99%"),
+        (0.9975, ">99%"),
+        (1.0, "100%"),
+        (1.004, "100%"),
+    ],
+)
+def test_no_share_is_rounded_to_nothing_or_all(share: float, said: str) -> None:
+    table = target_table()[:1].assign(attainment=share, chance=min(share, 1.0))
+    _, ax = plot.targets(table)
+    assert words(ax) == [f"target £900K, won {said}, chance {said}"]
 
 
 def test_the_bridge_floats_from_opening_to_closing() -> None:
@@ -173,6 +204,79 @@ def test_the_bridge_floats_from_opening_to_closing() -> None:
         (0, 480e3),
     ]
     assert words(axes[0])[3] == "-£80K\n3 deals"
+
+
+def bridge_of(*values: float) -> pd.DataFrame:
+    """An opening, one part a move, and the closing that they lead to; one currency."""
+    opening, *moves = values
+    parts = ["opening", "new", "value_up", "lost", "deleted"][: len(values)]
+    return pd.DataFrame(
+        {
+            "currency": "GBP",
+            "part": [*parts, "closing"],
+            "deals": 1,
+            "value": [opening, *moves, sum(values)],
+        }
+    )
+
+
+def legend(fig: Figure) -> list[str]:
+    return [text.get_text() for text in fig.legends[0].get_texts()]
+
+
+def test_small_changes_are_drawn_large_and_the_totals_torn() -> None:
+    """Of 1,000 to 1,040 on an axis from 0, the changes would be 4 % of the panel."""
+    fig, ax = plot.changes(bridge_of(1000.0, 40.0, -10.0))
+    low, high = ax.get_ylim()
+    assert low == pytest.approx(0.8 * 1040)
+    assert 40 / (high - low) > 0.15
+    assert legend(fig)[0] == "open pipeline (torn: not from 0)"
+    tears = [line for line in ax.lines if line.get_color() == "white"]
+    assert [round(float(line.get_xdata().mean())) for line in tears] == [0, 3]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(1000.0, 1500.0), (1000.0, 0.0, 0.0, -600.0), (1000.0,), (0.0, 10.0), (-50.0, 20.0), (0.0,)],
+)
+def test_the_axis_begins_at_zero_where_that_shows_the_changes(values: tuple[float, ...]) -> None:
+    fig, ax = plot.changes(bridge_of(*values))
+    assert ax.get_ylim()[0] <= 0
+    assert legend(fig)[0] == "open pipeline"
+
+
+def test_a_bridge_without_its_opening_is_not_cut() -> None:
+    _, ax = plot.changes(bridge_of(1000.0, 40.0)[1:])
+    assert ax.get_ylim()[0] == 0
+    assert ax.get_ylim()[1] > 1040
+
+
+def test_the_thinnest_change_is_seen_in_its_colour() -> None:
+    _, ax = plot.changes(bridge_of(1000.0, 900.0, 1.0, -2.0))
+    lines = [lines for lines in ax.collections if lines.get_linewidth()[0] == 2]
+    middles = [line.get_segments()[0][0][1] for line in lines]
+    assert middles == [1900.5, 1900.0]
+    assert [mpl.colors.to_hex(line.get_color()[0]) for line in lines] == ["#7cc4ee", "#a84300"]
+
+
+@given(
+    opening=st.floats(1.0, 10.0),
+    share=st.floats(1e-6, 2.0),
+    unit=st.sampled_from([1.0, 1e3, 1e6, 1e9]),
+)
+@settings(max_examples=30, deadline=None)
+def test_the_ticks_say_what_they_stand_at(opening: float, share: float, unit: float) -> None:
+    """However far the axis is cut, no tick is rounded."""
+    fig, ax = plot.changes(bridge_of(opening * unit, share * opening * unit))
+    fig.canvas.draw()
+    low, high = ax.get_ylim()
+    suffixes = {"K": 1e3, "M": 1e6, "B": 1e9}
+    shown = [(tick.get_loc(), tick.label1.get_text()) for tick in ax.yaxis.get_major_ticks()]
+    shown = [(at, text[1:]) for at, text in shown if low <= at <= high]
+    assert len(shown) > 1
+    for at, text in shown:
+        assert float(text.rstrip("KMB")) * suffixes.get(text[-1], 1.0) == pytest.approx(at)
+    plt.close(fig)
 
 
 def test_a_bridge_of_a_closing_period_names_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,50 @@ def test_the_sample_account_can_be_read(period: Any) -> None:
 def test_the_sample_pipeline_can_be_read(draw: Any) -> None:
     fig, _ = draw(ca.load_sample())
     assert_readable(fig)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_a_bridge_of_many_currencies_can_be_read(count: int) -> None:
+    bridge = ca.history.changes(*ca.history.sample_history()[-4::3])
+    pounds = bridge[bridge["currency"] == "GBP"]
+    sizes = {"GBP": 1.0, "JPY": 100.0, "EUR": 0.8, "USD": 1e3, "XXX": 0.001, None: 0.02}
+    table = pd.concat(
+        [
+            pounds.assign(currency=code, value=pounds["value"] * size)
+            for code, size in list(sizes.items())[:count]
+        ]
+    )
+    table.attrs = bridge.attrs
+    fig, _ = plot.changes(table)
+    assert_readable(fig)
+
+
+def armenian() -> list[Figure]:
+    """Charts with names in letters that the font STIX does not have."""
+    name = "\N{ARMENIAN CAPITAL LETTER HO}\N{ARMENIAN SMALL LETTER AYB}"
+    rows = pd.DataFrame({"owner": [name], "deals": 8, "pushed": 2, "mean_days": 6.0})
+    rows.attrs = {"account": name}
+    pipeline = ca.load_sample()
+    deals = pipeline.opportunities
+    deals = deals[(deals["currency"] == "CHF").to_numpy()].assign(milestone=name)
+    with mpl.rc_context({"font.family": "STIXGeneral"}):
+        named = replace(pipeline, opportunities=deals)
+        return [plot.slippage(rows)[0], plot.milestones(named)[0], plot.ageing(named)[0]]
+
+
+def test_names_take_the_letters_that_the_font_lacks_from_another(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_style, "_MORE_FONTS", ())
+    for fig in armenian():
+        with pytest.warns(UserWarning, match="missing from"):
+            fig.canvas.draw()
+    monkeypatch.setattr(_style, "_MORE_FONTS", ("No Such Font", "DejaVu Sans"))
+    for fig in armenian():
+        # Warnings are errors here.
+        fig.canvas.draw()
+    # What matplotlib says of fonts that it does not find, it logs.
+    assert not caplog.records
 
 
 def test_names_of_any_kind_can_be_read() -> None:

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 from ._panels import about, empty, head, open_board, plural, require
 from ._rows import inches, label_rows, shorten, tail_rows
-from ._style import INK, LATE, MUTED, NOTE_SIZE, WEIGHTED, WON, plain_axes, styled
+from ._style import GRID, INK, LATE, MUTED, NOTE_SIZE, WEIGHTED, WON, plain_axes, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,7 @@ def reliability(
     board = open_board(1, ax, heights=[4.9], width=6.2)
     panel = board.axes[0]
     plain_axes(panel)
-    panel.grid(axis="both", color="#e4e4e4", linewidth=0.8)
+    panel.grid(axis="both", color=GRID, linewidth=0.8)
     panel.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     stated, rate = rows["stated"].to_numpy(), rows["won_rate"].to_numpy()
     panel.vlines(stated, rows["low"], rows["high"], color=WEIGHTED["facecolor"], linewidth=4)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patches import Patch
 
+from ._columns import crown
 from ._panels import (
     about,
     by_currency,
@@ -19,9 +20,9 @@ from ._panels import (
     require,
 )
 from ._style import (
+    EDGE,
     INK,
     LATE,
-    NOTE_SIZE,
     TOTAL,
     WEIGHTED,
     WON,
@@ -29,6 +30,7 @@ from ._style import (
     panel_money,
     plain_axes,
     styled,
+    zero_line,
 )
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 _TOTALS = ("opening", "closing")
 _HEIGHTS = {1: 3.4, 2: 2.7}
+_THIN = 0.012
+"""The part of a panel below which a bar is hardly seen."""
 
 
 @styled
@@ -49,7 +53,9 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     """Draw the bridge from the opening to the closing pipeline: what came, what went.
 
     Won deals leave the open pipeline as lost ones do, and are told apart by colour. Parts without
-    a deal in any currency are left out.
+    a deal in any currency are left out. Where the changes are small beside the pipeline, the axis
+    does not begin at 0: the bars of opening and closing are torn then, and the legend says so. The
+    changes keep their scale among each other.
 
     Parameters
     ----------
@@ -57,8 +63,7 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
         As `capsule_analytics.history.changes` gives it: ``currency``, ``part``, ``deals``,
         ``value``, negative for what went; in each currency all parts sum to ``closing``.
     ax
-        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
-        room for legend and notes; None makes a figure.
+        Axes to draw on, as `forecast` takes them; None makes a figure.
 
     Returns
     -------
@@ -95,13 +100,16 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     board = open_board(
         len(parts), ax, heights=[_HEIGHTS.get(len(parts), 2.4)] * len(parts), columns=1
     )
+    torn = False
     for panel, (currency, rows) in zip(board.axes, parts, strict=True):
         plain_axes(panel)
         name_panel(board, panel, currency)
         money_axis(panel, currency)
-        _waterfall(panel, rows.set_index(rows["part"].astype("object")).reindex(order), currency)
+        torn |= _waterfall(
+            panel, rows.set_index(rows["part"].astype("object")).reindex(order), currency
+        )
     handles = [
-        Patch(label="open pipeline", **TOTAL),
+        Patch(label=f"open pipeline{' (torn: not from 0)' if torn else ''}", **TOTAL),
         Patch(label="came or grew", **WEIGHTED),
         Patch(label="won", **WON),
         Patch(label="went or shrank", **LATE),
@@ -110,8 +118,13 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     return board.result()
 
 
-def _waterfall(ax: Axes, rows: pd.DataFrame, currency: str | None) -> None:
-    """Draw a row a part, in the order of the bridge: totals from zero, the rest floating."""
+def _waterfall(ax: Axes, rows: pd.DataFrame, currency: str | None) -> bool:
+    """Draw a row a part, in the order of the bridge: totals from zero, the rest floating.
+
+    Returns
+    -------
+    Whether the bars of the totals are torn, as the axis does not begin at 0.
+    """
     names = rows.index.tolist()
     values = rows["value"].to_numpy(dtype=np.float64, na_value=np.nan)
     values = np.nan_to_num(values, nan=0.0)
@@ -119,34 +132,57 @@ def _waterfall(ax: Axes, rows: pd.DataFrame, currency: str | None) -> None:
     # The bridge is level with the closing total before that bar is drawn.
     level = np.cumsum(np.where(np.array(names, dtype=object) == "closing", 0.0, values))
     bottom = np.where(total, 0.0, level - values)
+    floor, ceiling = _limits(np.concatenate([level, bottom[~total], values[total]]))
     for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        ax.bar(place, value, 0.66, bottom[place], **_fill(name, value))
+        fill = _fill(name, value)
+        ax.bar(place, value, 0.66, bottom[place], **fill)
+        if 0 < abs(value) < _THIN * (ceiling - floor):
+            # Too thin a bar to be seen; its line has the colour that tells what it is.
+            color = fill.get("edgecolor", fill["facecolor"])
+            middle = bottom[place] + value / 2
+            ax.hlines(middle, place - 0.33, place + 0.33, color=color, linewidth=2, zorder=3)
     for place in range(len(names) - 1):
-        ax.hlines(level[place], place - 0.33, place + 0.67, color="#9a9a9a", linewidth=0.8)
+        ax.hlines(level[place], place - 0.33, place + 0.67, color=EDGE, linewidth=0.8)
     counts = rows["deals"].fillna(0).astype(int)
     for place, (value, deals) in enumerate(zip(values, counts, strict=True)):
         if not (deals or total[place]):
             continue
         plus = "+" if value > 0 and not total[place] else ""
-        ax.annotate(
-            f"{plus}{panel_money(value, currency)}\n{plural(deals)}",
-            (place, max(bottom[place], bottom[place] + value)),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            size=NOTE_SIZE - 0.5,
-            color=INK,
-            linespacing=1.15,
-        )
+        words = f"{plus}{panel_money(value, currency)}\n{plural(deals)}"
+        crown(ax, place, max(bottom[place], bottom[place] + value), words)
     ax.set_xticks(range(len(names)), [name.replace("_", "\n") for name in names], color=INK)
     ax.set_xlim(-0.6, len(names) - 0.4)
-    tops = np.concatenate([[0.0], bottom, bottom + values])
-    low, high = tops.min(), tops.max()
-    span = high - low or 1.0
-    # The labels stand on the bars and need room above the highest.
-    ax.set_ylim(low - (0.06 * span if low < 0 else 0.0), high + 0.24 * span)
-    if low < 0:
-        ax.axhline(0, color="#9a9a9a", linewidth=0.8)
+    ax.set_ylim(floor, ceiling)
+    if floor < 0:
+        zero_line(ax)
+    torn = floor > 0
+    if torn:
+        _tear(ax, np.flatnonzero(total), floor + 0.07 * (ceiling - floor))
+    return torn
+
+
+def _limits(ends: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float]:
+    """Choose the axis for where bars end, with room for the words above the highest one.
+
+    Where all the changes happen in the upper half, the lower one would say nothing, and the axis
+    begins nearer to them; yet not so near that its ticks would differ by less than is written.
+    """
+    lowest, highest = float(ends.min()), float(max(ends.max(), 0.0))
+    if lowest > highest / 2 and lowest < highest:
+        low = min(lowest - (highest - lowest) / 3, 0.8 * highest)
+        return low, highest + 0.24 * (highest - low)
+    low = min(lowest, 0.0)
+    span = highest - low or 1.0
+    return low - (0.06 * span if low < 0 else 0.0), highest + 0.24 * span
+
+
+def _tear(ax: Axes, places: np.ndarray[Any, np.dtype[np.intp]], height: float) -> None:
+    """Mark the foot of bars as torn off, and the baseline as none."""
+    ragged = np.linspace(-0.34, 0.34, 13)
+    up = 0.015 * np.diff(ax.get_ylim())[0] * np.where(np.arange(13) % 2, 1.0, -1.0)
+    for place in places:
+        ax.plot(place + ragged, height + up, color="white", linewidth=4)
+    ax.spines["bottom"].set_linestyle((0, (4, 3)))
 
 
 def _fill(part: str, value: float) -> dict[str, Any]:

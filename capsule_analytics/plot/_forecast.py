@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from capsule_analytics._money import format_money
-
-from ._panels import (
-    about,
-    by_currency,
-    columns_for,
-    empty,
-    head,
-    name_panel,
-    note,
-    open_board,
-    require,
-    say,
-    wrap,
-)
-from ._style import INK, LATE, WEIGHTED, WON, money_axis, panel_money, plain_axes, styled
+from ._columns import stack
+from ._over_time import over_time
+from ._panels import about, columns_for, empty, head, require
+from ._style import INK, LATE, WEIGHTED, WON, panel_money, styled, zero_line
 from ._timeline import PERIODS, Timeline, timeline
 
 if TYPE_CHECKING:
@@ -33,14 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ._panels import AxesArgument, Panels
-
-_POLICIES = {
-    "roll": "Overdue deals are moved to the as-of {period}.",
-    "drop": "Overdue deals are left out.",
-}
-"""What a chart says of how overdue deals are treated, where it is not in their own month."""
-
-_HEIGHTS = {1: 3.5, 2: 2.6, 3: 2.3}
 
 
 @dataclass(frozen=True)
@@ -118,8 +99,7 @@ def revenue(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     table
         As `capsule_analytics.forecast.revenue_schedule` gives it.
     ax
-        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
-        room for legend and notes; None makes a figure.
+        Axes to draw on, as `forecast` takes them; None makes a figure.
 
     Returns
     -------
@@ -160,23 +140,13 @@ def _draw(
     if table.empty:
         return empty(ax, title)
     times = timeline(table, chart.source)
-    parts = by_currency(table)
-    side = columns_for(len(parts))
-    notes = explain(table, parts, times)
-    board = open_board(
-        len(parts), ax, heights=[_HEIGHTS.get(len(parts), 2.1)] * len(parts), notes=notes
-    )
+    brief = columns_for(table["currency"].nunique(dropna=False)) > 1
     used: set[str] = set()
-    for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
-        plain_axes(panel)
-        name_panel(board, panel, currency, _totals(rows, currency, brief=side > 1))
-        note(board, panel, words)
-        if times is None or rows[times.column].isna().all():
-            say(panel, "no dated deals")
-            continue
-        used |= _stack(panel, times, rows, chart)
-        money_axis(panel, currency)
-        times.draw(panel, board.panel_width(panel))
+
+    def draw(panel: Axes, times: Timeline, rows: pd.DataFrame) -> None:
+        used.update(_stack(panel, times, rows, chart))
+
+    board = over_time(table, ax, times, totals=partial(_totals, brief=brief), draw=draw)
     handles: list[Patch | Line2D] = [
         Patch(label=label, **fill) for key, (label, fill) in chart.fills.items() if key in used
     ]
@@ -200,19 +170,9 @@ def _stack(ax: Axes, times: Timeline, rows: pd.DataFrame, chart: _Chart) -> set[
         "due": sums["weighted_value"].to_numpy() - overdue,
         "overdue": overdue,
     }
-    place = sums.index.to_numpy(dtype=np.float64)
-    # Credit notes are below zero, and stack downwards.
-    above, below = np.zeros(len(place)), np.zeros(len(place))
-    used = set()
-    for key, (_, fill) in chart.fills.items():
-        height = heights[key]
-        drawn = np.abs(height) > 0
-        if drawn.any():
-            used.add(key)
-            bottom = np.where(height >= 0, above, below)
-            ax.bar(place[drawn], height[drawn], 0.78, bottom[drawn], **fill)
-        above += np.maximum(height, 0)
-        below += np.minimum(height, 0)
+    used = {key for key in chart.fills if (heights[key] != 0).any()}
+    layers = [(heights[key], fill) for key, (_, fill) in chart.fills.items()]
+    below, above = stack(ax, sums.index.to_numpy(dtype=np.float64), layers, 0.78)
     if {"p10", "p90"} <= set(rows.columns) and not times.ordinals(rows).duplicated().any():
         shown = rows.assign(at=times.ordinals(rows)).dropna(subset=["at", "p10", "p90"])
         shown = shown[shown["at"].between(times.first, times.last) & (shown["p90"] > shown["p10"])]
@@ -223,7 +183,7 @@ def _stack(ax: Axes, times: Timeline, rows: pd.DataFrame, chart: _Chart) -> set[
             for end in ("p10", "p90"):
                 ax.hlines(shown[end], at - 0.14, at + 0.14, color=INK, linewidth=1.1)
     if below.any():
-        ax.axhline(0, color="#9a9a9a", linewidth=0.8)
+        zero_line(ax)
     elif not above.any() and "range" not in used:
         ax.set_ylim(0, 1)
     ax.margins(y=0.08)
@@ -235,65 +195,4 @@ def _totals(rows: pd.DataFrame, currency: str | None, *, brief: bool) -> str:
     words = f"won {panel_money(won, currency)}, weighted {panel_money(weighted, currency)}"
     if not brief and "overdue_weighted" in rows.columns and rows["overdue_weighted"].any():
         words += f" (overdue {panel_money(rows['overdue_weighted'].sum(), currency)})"
-    return words
-
-
-def explain(
-    table: pd.DataFrame, parts: list[tuple[str | None, pd.DataFrame]], times: Timeline | None
-) -> list[str]:
-    """Write the note of each panel: what it does not show, and how overdue deals are treated.
-
-    Parameters
-    ----------
-    table
-        The whole table, for its attrs.
-    parts
-        Its currencies, as `by_currency` gives them.
-    times
-        The periods shown; None where no row has a date.
-
-    Returns
-    -------
-    One note a panel, wrapped to its width; empty where there is nothing to say.
-    """
-    side = columns_for(len(parts))
-    notes = [wrap(_note(rows, currency, times), side) for currency, rows in parts]
-    period = "month" if times is None else times.column
-    policy = _POLICIES.get(table.attrs.get("overdue", "keep"), "").format(period=period)
-    if policy:
-        notes[-1] = "\n".join(part for part in (notes[-1], wrap(policy, side)) if part)
-    return notes
-
-
-def _note(rows: pd.DataFrame, currency: str | None, times: Timeline | None) -> str:
-    """Tell what the panel does not show."""
-    outside = {"undated": rows} if times is None else times.outside(rows)
-    words = [word for when, part in outside.items() for word in _missing(part, currency, when)]
-    return f"Not in the chart: {'; '.join(words)}." if words else ""
-
-
-def _missing(rows: pd.DataFrame, currency: str | None, when: str) -> list[str]:
-    words = []
-    undated = "undated " if when == "undated" else ""
-    for status in ("open", "won"):
-        value = rows[f"{status}_value"].sum()
-        counted = f"{status}_deals" in rows.columns
-        if counted:
-            count = int(rows[f"{status}_deals"].sum())
-            what = f"{count:,} {undated}{status} deal{'' if count == 1 else 's'}"
-        else:
-            # A schedule of revenue does not count deals.
-            count = int(value != 0)
-            what = f"{undated}{status} value"
-        if not count:
-            continue
-        where = what if undated else f"{what} {when}"
-        worth = format_money(value, currency, whole=True)
-        weighted = (
-            f" (weighted {format_money(rows['weighted_value'].sum(), currency, whole=True)})"
-            if status == "open"
-            else ""
-        )
-        of = "worth" if counted else "of"
-        words.append(f"{where} {of} {worth}{weighted}")
     return words

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
+from ._columns import crown, stack
 from ._panels import (
     by_currency,
     columns_for,
@@ -25,15 +26,14 @@ from ._panels import (
 )
 from ._rows import inches, label_rows, shorten, tail_rows
 from ._style import (
-    INK,
     MUTED,
-    NOTE_SIZE,
     WEIGHTED,
     WON,
     money_axis,
     panel_money,
     plain_axes,
     styled,
+    zero_line,
 )
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ def milestones(
         The account. Milestones stand in its order, those without open deals too, so that gaps in
         the funnel are seen; deals at an unknown milestone come last.
     ax
-        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
-        room for legend and notes; None makes a figure.
+        Axes to draw on, as `forecast` takes them; None makes a figure.
 
     Returns
     -------
@@ -122,8 +121,7 @@ def ageing(pipeline: Pipeline, *, ax: AxesArgument | None = None) -> tuple[Figur
         The account; ages are counted up to its as-of day. A deal without a creation date is told
         in a note, one entered after the as-of day counts as new.
     ax
-        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
-        room for legend and notes; None makes a figure.
+        Axes to draw on, as `forecast` takes them; None makes a figure.
 
     Returns
     -------
@@ -212,33 +210,22 @@ def _age_bars(ax: Axes, rows: pd.DataFrame, shades: dict[str, str], currency: st
     places = np.arange(len(_AGES), dtype=np.float64)
     sums = rows.pivot_table("tcv", "age", "at", aggfunc="sum")
     sums = sums.reindex(index=range(len(_AGES)), columns=list(shades)).fillna(0.0)
-    above, below = np.zeros(len(places)), np.zeros(len(places))
-    for name, shade in shades.items():
-        height = sums[name].to_numpy()
-        drawn = height != 0
-        bottom = np.where(height >= 0, above, below)
-        ax.bar(places[drawn], height[drawn], 0.72, bottom[drawn], facecolor=shade, linewidth=0)
-        above += np.maximum(height, 0)
-        below += np.minimum(height, 0)
+    layers = [
+        (sums[name].to_numpy(), {"facecolor": shade, "linewidth": 0})
+        for name, shade in shades.items()
+    ]
+    below, above = stack(ax, places, layers, 0.72)
     counts = rows.groupby("age").size().reindex(range(len(_AGES)), fill_value=0)
     for place, (count, top, value) in enumerate(zip(counts, above, sums.sum(axis=1), strict=True)):
         if count:
-            ax.annotate(
-                f"{panel_money(value, currency)}\n{plural(count)}",
-                (place, top),
-                xytext=(0, 3),
-                textcoords="offset points",
-                ha="center",
-                size=NOTE_SIZE - 0.5,
-                color=INK,
-            )
+            crown(ax, place, top, f"{panel_money(value, currency)}\n{plural(count)}")
     ax.set_xticks(places, list(_AGES), color=MUTED)
     ax.set_xlim(-0.6, len(_AGES) - 0.4)
     low, high = below.min(), above.max()
     span = high - low or 1.0
     ax.set_ylim(low * 1.06, high + 0.26 * span)
     if low < 0:
-        ax.axhline(0, color="#9a9a9a", linewidth=0.8)
+        zero_line(ax)
 
 
 def _shades(deals: pd.DataFrame, order: list[str], known: int) -> dict[str, str]:

@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from capsule_analytics._errors import ArgumentError
 from capsule_analytics._money import currency_name
 
-from ._style import INK, MUTED, NOTE_SIZE
+from ._style import INK, MUTED, NOTE_SIZE, name_fonts
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -205,6 +205,7 @@ def head(
     legend: dict[str, Any] = {
         "handles": list(handles),
         "ncols": ncols,
+        "prop": {"family": name_fonts()},
         "loc": "upper left",
         "frameon": False,
         "borderaxespad": 0.0,
@@ -234,7 +235,14 @@ def head(
         title, x=left, y=1 - 0.12 / height, ha="left", va="top", size=12, weight="bold"
     )
     board.fig.text(
-        1 - left, 1 - 0.16 / height, about, ha="right", va="top", size=NOTE_SIZE + 0.5, color=MUTED
+        1 - left,
+        1 - 0.16 / height,
+        about,
+        ha="right",
+        va="top",
+        size=NOTE_SIZE + 0.5,
+        color=MUTED,
+        family=name_fonts(),
     )
     if handles:
         anchor = (left, 1 - _TITLE_HEIGHT / height)

@@ -9,19 +9,9 @@ from matplotlib.patches import Patch
 
 from capsule_analytics._errors import ArgumentError
 
-from ._forecast import explain
-from ._panels import (
-    about,
-    by_currency,
-    empty,
-    head,
-    name_panel,
-    note,
-    open_board,
-    require,
-    say,
-)
-from ._style import INK, WEIGHTED, WON, money_axis, panel_money, plain_axes, styled
+from ._over_time import over_time
+from ._panels import about, empty, head, require
+from ._style import INK, WEIGHTED, WON, panel_money, styled, zero_line
 from ._timeline import PERIODS, Timeline, timeline
 
 if TYPE_CHECKING:
@@ -33,7 +23,6 @@ if TYPE_CHECKING:
 
 _NEEDED = ("currency", "open_value", "weighted_value", "won_value", "p10", "p50", "p90")
 _SOURCE = "forecast.by_month(..., ranges=True)"
-_HEIGHTS = {1: 3.5, 2: 2.6, 3: 2.3}
 
 
 @styled
@@ -49,8 +38,7 @@ def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure,
         As ``capsule_analytics.forecast.by_month(..., ranges=True)`` gives it, without groups,
         since quantiles do not add up.
     ax
-        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
-        room for legend and notes; None makes a figure.
+        Axes to draw on, as `forecast` takes them; None makes a figure.
 
     Returns
     -------
@@ -71,11 +59,7 @@ def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure,
     'GBP'
     >>> plt.close(fig)
     """
-    require(
-        table,
-        ["currency", "open_value", "weighted_value", "won_value", "p10", "p50", "p90"],
-        _SOURCE,
-    )
+    require(table, _NEEDED, _SOURCE)
     period = next((name for name in PERIODS if name in table.columns), "month")
     title = f"Range of the total by close {period}"
     if table.empty:
@@ -83,21 +67,7 @@ def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure,
     times = timeline(table, _SOURCE)
     if table.duplicated([period, "currency"]).any():
         raise ArgumentError(f"the table has groups, whose ranges do not add up; use {_SOURCE}")
-    parts = by_currency(table)
-    notes = explain(table, parts, times)
-    board = open_board(
-        len(parts), ax, heights=[_HEIGHTS.get(len(parts), 2.1)] * len(parts), notes=notes
-    )
-    for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
-        plain_axes(panel)
-        name_panel(board, panel, currency, f"won {panel_money(rows['won_value'].sum(), currency)}")
-        note(board, panel, words)
-        if times is None or rows[times.column].isna().all():
-            say(panel, "no dated deals")
-            continue
-        _bars(panel, times, rows)
-        money_axis(panel, currency)
-        times.draw(panel, board.panel_width(panel))
+    board = over_time(table, ax, times, totals=_totals, draw=_bars)
     handles: list[Patch | Line2D] = [
         Patch(label="won", **WON),
         Patch(label="P10 to P90", **WEIGHTED),
@@ -107,6 +77,10 @@ def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure,
         handles += times.as_of_handle()
     head(board, title, about=about(table), handles=handles)
     return board.result()
+
+
+def _totals(rows: pd.DataFrame, currency: str | None) -> str:
+    return f"won {panel_money(rows['won_value'].sum(), currency)}"
 
 
 def _bars(ax: Axes, times: Timeline, rows: pd.DataFrame) -> None:
@@ -119,7 +93,7 @@ def _bars(ax: Axes, times: Timeline, rows: pd.DataFrame) -> None:
     ax.hlines(spread["p50"], at - 0.48, at + 0.48, color=INK, linewidth=1.6, clip_on=False)
     lowest = min(sums["won_value"].min(), sums["p10"].min())
     if lowest < 0:
-        ax.axhline(0, color="#9a9a9a", linewidth=0.8)
+        zero_line(ax)
     elif won.empty and spread.empty:
         ax.set_ylim(0, 1)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._style import INK, MUTED, NOTE_SIZE
+from ._style import EDGE, INK, MUTED, NOTE_SIZE, name_fonts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def inches(rows: int, *, each: float = 0.3) -> float:
 
 def label_rows(ax: Axes, names: Sequence[str]) -> None:
     """Name the rows 0, 1, … of a panel, the first one at the top."""
-    ax.set_yticks(range(len(names)), list(names), color=INK, parse_math=False)
+    ax.set_yticks(range(len(names)), list(names), color=INK, parse_math=False, family=name_fonts())
     ax.tick_params(axis="y", labelcolor=INK)
     # A single row in a panel for two is a bar and not a slab.
     spare = max(0, _FEWEST_ROWS - len(names)) / 2
@@ -38,7 +38,7 @@ def label_rows(ax: Axes, names: Sequence[str]) -> None:
         ax.set_xlim(0, 1)
     elif left < 0:
         ax.spines["left"].set_visible(False)
-        ax.axvline(0, color="#9a9a9a", linewidth=0.8)
+        ax.axvline(0, color=EDGE, linewidth=0.8)
 
 
 def tail_rows(ax: Axes, words: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import matplotlib.style
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from capsule_analytics._money import compact_number, format_compact
@@ -26,6 +27,7 @@ R = TypeVar("R")
 INK = "#222222"
 MUTED = "#5f5f5f"
 GRID = "#e4e4e4"
+EDGE = "#9a9a9a"
 BAND = "#ececec"
 
 WON: dict[str, Any] = {"facecolor": "#00507a", "linewidth": 0}
@@ -41,6 +43,22 @@ TOTAL: dict[str, Any] = {"facecolor": "#8a8a8a", "linewidth": 0}
 
 NOTE_SIZE = 8.0
 
+# Outlines only: matplotlib cannot draw the bitmaps of Noto Color Emoji or Apple Color Emoji.
+# fmt: off
+_MORE_FONTS = (
+    # Linux
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK TC", "Noto Sans CJK KR",
+    "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback",
+    "IPAexGothic", "IPAGothic", "Noto Emoji",
+    # Windows
+    "Yu Gothic", "Meiryo", "MS Gothic", "Microsoft YaHei", "Microsoft JhengHei", "Malgun Gothic",
+    "Segoe UI Emoji", "Segoe UI Symbol",
+    # macOS
+    "Hiragino Sans", "PingFang SC", "Heiti TC", "Apple SD Gothic Neo", "Arial Unicode MS",
+)
+# fmt: on
+"""Fonts with the letters that Western ones lack, as systems bring them along."""
+
 _SETTINGS: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
@@ -48,7 +66,7 @@ _SETTINGS: dict[str, Any] = {
     "legend.fontsize": 9,
     "text.color": INK,
     "axes.labelcolor": MUTED,
-    "axes.edgecolor": "#9a9a9a",
+    "axes.edgecolor": EDGE,
     # Names and money may hold dollar signs, which are not formulas.
     "text.parse_math": False,
 }
@@ -77,10 +95,22 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return drawn
 
 
+def name_fonts() -> list[str]:
+    """Return the fonts for names of people and milestones, which may be in any script.
+
+    A letter that the user's fonts lack is taken from the next one that has it. Only installed
+    fonts are named, as matplotlib warns of others; where none has a letter, it warns and draws a
+    box. Not for bold words: many of these fonts have no bold, of which it warns too.
+    """
+    own = list(mpl.rcParams["font.family"])
+    installed = set(fontManager.get_font_names())
+    return [*own, *(name for name in _MORE_FONTS if name in installed and name not in own)]
+
+
 def plain_axes(ax: Axes, *, values: str | None = "y") -> None:
     """Reduce axes to what is read: one baseline, and pale lines across the value axis."""
     ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(labelcolor=MUTED, color="#9a9a9a", labelsize=NOTE_SIZE, length=3)
+    ax.tick_params(labelcolor=MUTED, color=EDGE, labelsize=NOTE_SIZE, length=3)
     ax.set_axisbelow(True)
     if values == "y":
         ax.spines["left"].set_visible(False)
@@ -92,9 +122,29 @@ def plain_axes(ax: Axes, *, values: str | None = "y") -> None:
         ax.grid(axis="x", color=GRID, linewidth=0.8)
 
 
+def zero_line(ax: Axes) -> None:
+    """Draw the line of zero where bars also reach below it."""
+    ax.axhline(0, color=EDGE, linewidth=0.8)
+
+
 def panel_money(amount: float, currency: str | None) -> str:
     """Write an amount inside the panel of its currency, which names it where it has none."""
     return compact_number(amount) if currency is None else format_compact(amount, currency)
+
+
+def percent(share: float) -> str:
+    """Write a share in whole percent, but never as nothing or all where it is not.
+
+    Examples
+    --------
+    >>> percent(0.254), percent(0.9975), percent(0.001), percent(1.0)
+    ('25%', '>99%', '<1%', '100%')
+    """
+    if 0.995 <= share < 1:  # noqa: PLR2004 - what would be 100
+        return ">99%"
+    if 0 < share <= 0.005:  # noqa: PLR2004 - what would be 0
+        return "<1%"
+    return f"{share:.0%}"
 
 
 def money_axis(ax: Axes, currency: str | None, *, axis: str = "y", ticks: int = 5) -> None:

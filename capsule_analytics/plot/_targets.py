@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from ._panels import about, by_currency, empty, head, name_panel, open_board, require
 from ._rows import inches, label_rows, shorten, tail_rows
-from ._style import INK, WEIGHTED, WON, money_axis, panel_money, plain_axes, styled
+from ._style import INK, WEIGHTED, WON, money_axis, panel_money, percent, plain_axes, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +29,10 @@ def targets(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     table
         As `capsule_analytics.targets.attainment` gives it: ``period``, ``currency``, ``target``,
         ``won_value`` and ``expected_value``, and where there are, ``owner``, ``attainment`` and
-        ``chance`` (0 to 1). A missing target leaves its mark out.
+        ``chance`` (0 to 1). A missing target leaves its mark out; a row without an owner is for
+        the whole team.
     ax
-        Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
-        room for legend and notes; None makes a figure.
+        Axes to draw on, as `forecast` takes them; None makes a figure.
 
     Returns
     -------
@@ -66,6 +66,7 @@ def targets(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     if table.empty:
         return empty(ax, title, "no targets")
     parts = by_currency(table)
+    owned = "owner" in table.columns and bool(table["owner"].notna().any())
     board = open_board(
         len(parts), ax, heights=[inches(len(rows), each=0.34) for _, rows in parts], columns=1
     )
@@ -80,7 +81,7 @@ def targets(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
             panel.vlines(
                 rows["target"], place - 0.42, place + 0.42, color=color, linewidth=linewidth
             )
-        label_rows(panel, _names(rows))
+        label_rows(panel, _names(rows, owned=owned))
         tail_rows(panel, [_words(*row, currency) for row in _figures(rows)])
         money_axis(panel, currency, axis="x", ticks=7)
     handles = [
@@ -93,11 +94,11 @@ def targets(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     return board.result()
 
 
-def _names(rows: pd.DataFrame) -> list[str]:
+def _names(rows: pd.DataFrame, *, owned: bool) -> list[str]:
     periods = rows["period"].astype("object").fillna("no period").astype(str)
-    if "owner" not in rows.columns or rows["owner"].isna().all():
+    if not owned:
         return [str(period) for period in periods]
-    owners = rows["owner"].astype("object").fillna("no owner").astype(str)
+    owners = rows["owner"].astype("object").fillna("whole team").astype(str)
     return [f"{shorten(owner)}, {period}" for owner, period in zip(owners, periods, strict=True)]
 
 
@@ -112,7 +113,7 @@ def _words(target: float, share: float, chance: float, currency: str | None) -> 
         return "no target"
     words = [f"target {panel_money(target, currency)}"]
     if not np.isnan(share):
-        words.append(f"won {share:.0%}")
+        words.append(f"won {percent(share)}")
     if not np.isnan(chance):
-        words.append(f"chance {chance:.0%}")
+        words.append(f"chance {percent(chance)}")
     return ", ".join(words)
