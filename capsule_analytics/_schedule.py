@@ -11,7 +11,7 @@ a tiny unit, since sums of floats would neither come back to zero nor keep the t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -185,34 +185,38 @@ def earned(
         probability = probability.reindex(frame.index).set_axis(rows)
     placed = place(frame.set_axis(rows), as_of, by=groups, overdue=overdue, probability=probability)
     at = placed.index.to_numpy()
-    days = placed["close"].to_numpy().astype("datetime64[D]")
+    close = placed["close"].to_numpy().astype("datetime64[D]")
+    month = close.astype("datetime64[M]")
     tcv = np.nan_to_num(placed["tcv"].to_numpy(dtype=np.float64), nan=0.0)
     won = placed["won"].to_numpy()
-    spans = _spans(days, frame["duration_basis"], frame["duration"], at)
-    spread = spans.spread & (np.abs(tcv) < LARGEST_AMOUNT) & (tcv != 0)
+    units, daily = _units(frame["duration_basis"], frame["duration"], at)
+    fits = (units > 1) & (units <= np.where(daily, 30 * LONGEST_MONTHS, LONGEST_MONTHS))
+    fits &= ~np.isnat(close) & (tcv != 0) & (np.abs(tcv) < LARGEST_AMOUNT)
+    # Positions, since a mask is slow to apply again and again.
+    kept, spread = np.flatnonzero(~fits), np.flatnonzero(fits)
 
     keys = ["currency", *groups]
-    bucket = buckets(days, period, fiscal_year_start)
     amounts = {
         "open_value": np.where(won, 0.0, tcv),
         "weighted_value": placed["weighted"].to_numpy(),
         "won_value": np.where(won, tcv, 0.0),
     }
-    whole = placed.loc[~spread, keys].assign(
+    whole = placed[keys].iloc[kept]
+    whole = whole.assign(
         **{
             column: values
             for name, all_values in amounts.items()
-            for column, values in split(name, all_values[~spread]).items()
+            for column, values in split(name, all_values[kept]).items()
         }
     )
-    whole.insert(0, "bucket", bucket[~spread])
+    whole.insert(0, "bucket", buckets(month[kept], period, fiscal_year_start))
     whole = whole.groupby(["bucket", *keys], dropna=False, observed=True, sort=False).sum()
     parts = [whole.reset_index()]
-    if spread.any():
+    if len(spread):
         parts.append(
             _spread_amounts(
-                placed.loc[spread, keys],
-                spans.take(spread),
+                placed[keys].iloc[spread],
+                _spans(close[spread], month[spread], units[spread].astype(np.int64), daily[spread]),
                 {name: values[spread] for name, values in amounts.items()},
             )
         )
@@ -223,14 +227,14 @@ def earned(
 
 @dataclass(frozen=True)
 class _Spans:
-    """When deals run: arrays of shape (n,), one entry a placed deal.
+    """When deals run: arrays of shape (n,), one entry a spread deal.
 
-    Months count from January 1970. A deal has ``units`` equal parts, which are months, or days
-    where ``daily``; a daily deal runs ``first_days`` days in its first month and ``last_days`` in
-    its last. Where ``spread`` is False, a deal is all in one month.
+    Months count from January 1970, or are cells of a grid. A deal has ``units`` equal parts, which
+    are months, or days where ``daily``. ``first_days`` and ``last_days`` are the days of a daily
+    deal from its first day to that month's end, and from its last month's start to its last day;
+    of others they are 1.
     """
 
-    spread: NDArray[np.bool_]
     daily: NDArray[np.bool_]
     units: Integers
     first: Integers
@@ -238,44 +242,51 @@ class _Spans:
     first_days: Integers
     last_days: Integers
 
-    def take(self, mask: NDArray[np.bool_]) -> _Spans:
-        """Return the spans where a mask holds."""
-        return _Spans(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+    def take(self, at: NDArray[np.intp]) -> _Spans:
+        """Return the spans at some positions."""
+        return _Spans(*(getattr(self, name)[at] for name in self.__dataclass_fields__))
 
 
-def _spans(
-    close: NDArray[np.datetime64], basis: pd.Series, duration: pd.Series, at: NDArray[np.intp]
-) -> _Spans:
-    """Find from when until when deals run; ``at`` are the rows of the deals in the frame."""
+def _units(
+    basis: pd.Series, duration: pd.Series, at: NDArray[np.intp]
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Count the months that deals run, or the days where daily, 0 where they are not spread.
+
+    ``at`` are the rows of the deals in the frame.
+    """
     # An unknown basis has the code -1: the last entry, of no length.
     months_a_unit = np.array([_MONTHS_A_UNIT.get(name, 0) for name in (*DURATION_BASES, "")])
     days_a_unit = np.array([_DAYS_A_UNIT.get(name, 0) for name in (*DURATION_BASES, "")])
     codes = np.asarray(pd.Categorical(basis, categories=list(DURATION_BASES)).codes)[at]
     count = duration.to_numpy(dtype=np.float64, na_value=np.nan)[at]
-    daily = days_a_unit[codes] > 0
     units = np.nan_to_num(count * (months_a_unit + days_a_unit)[codes], nan=0.0)
-    dated = ~np.isnat(close)
-    sane = dated & (units > 1) & (units <= np.where(daily, 30 * LONGEST_MONTHS, LONGEST_MONTHS))
-    whole_units = np.where(sane, units, 1).astype(np.int64)
-    start = np.where(dated, close, np.datetime64(0, "D"))
-    end = start + whole_units - 1
-    first = start.astype("datetime64[M]")
-    last = np.where(daily, end.astype("datetime64[M]"), first + (whole_units - 1))
-    return _Spans(
-        spread=sane & (last > first),
-        daily=daily,
-        units=whole_units,
-        first=first.astype(np.int64),
-        last=last.astype(np.int64),
-        first_days=((first + 1).astype("datetime64[D]") - start).astype(np.int64),
-        last_days=(end - last.astype("datetime64[D]")).astype(np.int64) + 1,
-    )
+    return units, (days_a_unit > 0)[codes]
+
+
+def _spans(
+    close: NDArray[np.datetime64],
+    month: NDArray[np.datetime64],
+    units: Integers,
+    daily: NDArray[np.bool_],
+) -> _Spans:
+    """Find from when until when deals run that close on days in months."""
+    first = month.astype(np.int64)
+    last = first + units - 1
+    first_days, last_days = np.ones((2, len(units)), dtype=np.int64)
+    at = np.flatnonzero(daily)
+    end = close[at] + units[at]
+    end_month = (end - 1).astype("datetime64[M]")
+    last[at] = end_month.astype(np.int64)
+    first_days[at] = ((month[at] + 1).astype("datetime64[D]") - close[at]).astype(np.int64)
+    last_days[at] = (end - end_month.astype("datetime64[D]")).astype(np.int64)
+    return _Spans(daily, units, first, last, first_days, last_days)
 
 
 def _spread_amounts(keys: pd.DataFrame, spans: _Spans, amounts: dict[str, Floats]) -> pd.DataFrame:
     """Sum spread deals by month and group, for the months of each group's first to last deal."""
-    group = keys.groupby(list(keys.columns), dropna=False, observed=True, sort=False).ngroup()
-    code = group.to_numpy()
+    # Numbers for labels: pandas would rank the groups of categories, whatever the order asked for.
+    numbers = {name: pd.factorize(keys[name], use_na_sentinel=False)[0] for name in keys}
+    code = pd.DataFrame(numbers).groupby(list(keys), sort=False).ngroup().to_numpy()
     # Some row of each group, which is all that its labels need: np.unique would sort for it.
     sample = np.zeros(code.max() + 1, dtype=np.int64)
     sample[code] = np.arange(len(code))
@@ -288,19 +299,20 @@ def _spread_amounts(keys: pd.DataFrame, spans: _Spans, amounts: dict[str, Floats
     width = last - first + 2
     start = np.cumsum(width) - width
     month = np.arange(width.sum()) - np.repeat(start - first, width)
+    starts = month.astype("datetime64[M]")
+    length = ((starts + 1).astype("datetime64[D]") - starts.astype("datetime64[D]")).astype(int)
     cell = (start - first)[code]
+    spans = replace(spans, first=spans.first + cell, last=spans.last + cell)
     table = labels.iloc[np.repeat(np.arange(len(labels)), width)].reset_index(drop=True)
     table.insert(0, "month", month)
     for name, values in amounts.items():
-        counts = values != 0
-        whole, rest = _by_cell(values[counts], spans.take(counts), cell[counts], month)
+        counts = np.flatnonzero(values)
+        whole, rest = _by_cell(values[counts], spans.take(counts), length)
         table[name], table[f"{name}_rest"] = whole, rest
     return table[(table.drop(columns=["month", *keys.columns]) != 0).any(axis=1)]
 
 
-def _by_cell(
-    amounts: Floats, spans: _Spans, cell: Integers, month: Integers
-) -> tuple[Floats, Floats]:
+def _by_cell(amounts: Floats, spans: _Spans, length: Integers) -> tuple[Floats, Floats]:
     """Add deals' amounts to the cells of a grid.
 
     Fixed-point arithmetic in two steps. In the first an amount is a whole number of a unit so small
@@ -313,21 +325,17 @@ def _by_cell(
     amounts
         The deals' totals, shape (n,), finite, not 0.
     spans
-        When they run, shape (n,).
-    cell
-        The cell of month 0 of each deal's group, shape (n,); may lie outside the grid.
-    month
-        The month of each cell, shape (c,).
+        The cells in which they run, shape (n,).
+    length
+        The days of each cell's month, shape (c,).
 
     Returns
     -------
     The sums by cell, each as a whole number of units and a rest: two arrays of shape (c,).
     """
-    whole, rest_of_cell = np.zeros((2, len(month)))
+    whole, rest_of_cell = np.zeros((2, len(length)))
     if not len(amounts):
         return whole, rest_of_cell
-    starts = month.astype("datetime64[M]")
-    length = ((starts + 1).astype("datetime64[D]") - starts.astype("datetime64[D]")).astype(int)
     coarse = _BITS - int(np.frexp(np.abs(amounts).sum())[1])
     shift = _BITS - len(amounts).bit_length() - int(spans.units.max()).bit_length()
     rounded = np.rint(np.ldexp(amounts, coarse))
@@ -341,7 +349,7 @@ def _by_cell(
         (rate, none, coarse),
         (small, left - small * spans.units, coarse + shift),
     ):
-        levels = _levels(rates, extra, spans, cell, length)
+        levels = _levels(rates, extra, spans, length)
         # No float holds all digits of a level, so that its units and its rest go separate ways.
         bits = min(max(exponent, 0), _BITS + 1)
         units = levels >> bits
@@ -350,19 +358,17 @@ def _by_cell(
     return whole, rest_of_cell
 
 
-def _levels(
-    rate: Integers, extra: Integers, spans: _Spans, cell: Integers, length: Integers
-) -> Integers:
+def _levels(rate: Integers, extra: Integers, spans: _Spans, length: Integers) -> Integers:
     """Add whole numbers a month or day, and something extra in the first month, to the cells."""
-    direct, monthly, daily = np.zeros((3, len(length)), dtype=np.int64)
-    first, last = cell + spans.first, cell + spans.last
-    days = spans.daily
-    np.add.at(direct, first, extra)
-    np.add.at(monthly, first[~days], rate[~days])
-    np.subtract.at(monthly, last[~days] + 1, rate[~days])
-    np.add.at(direct, first[days], (rate * spans.first_days)[days])
-    np.add.at(daily, first[days] + 1, rate[days])
-    np.subtract.at(daily, last[days], rate[days])
-    np.add.at(direct, last[days], (rate * spans.last_days)[days])
-    levels: Integers = direct + np.cumsum(monthly) + np.cumsum(daily) * length
+    direct = np.zeros(len(length), dtype=np.int64)
+    # First the changes of what a month earns, then of what a day earns. They also hold for a deal
+    # within one month: it takes the month back, of which its first and last days cover too much.
+    changes = np.zeros(2 * len(length), dtype=np.int64)
+    kind = np.where(spans.daily, len(length), 0)
+    np.add.at(direct, spans.first, rate * spans.first_days + extra)
+    np.add.at(changes, kind + spans.first + 1, rate)
+    np.subtract.at(changes, kind + spans.last, rate)
+    np.add.at(direct, spans.last, rate * spans.last_days)
+    monthly, daily = np.cumsum(changes.reshape(2, -1), axis=1)
+    levels: Integers = direct + monthly + daily * length
     return levels
