@@ -174,7 +174,7 @@ def frames(relation: duckdb.DuckDBPyRelation, columns: Sequence[str]) -> Iterato
     held = [duckdb.ColumnExpression(name) for name in relation.columns if name in columns]
     chosen = relation.select(*held)
     # Releases of DuckDB differ in the name of the method.
-    read = getattr(chosen, "to_arrow_reader", None) or chosen.fetch_record_batch
+    read = getattr(chosen, "to_arrow_reader", None) or chosen.fetch_arrow_reader
     with read(ROWS) as reader:
         yield frame_of(reader.schema.empty_table(), columns)
         for batch in reader:

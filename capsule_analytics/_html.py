@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from . import __version__, forecast
+from . import __version__, forecast, fx, scenarios
 from ._errors import missing_extra
 from ._money import currency_name
 
@@ -27,12 +27,15 @@ except ImportError as error:  # pragma: no cover - the tests have it
 from ._html_charts import Source, charts
 from ._html_tables import (
     amount,
+    category_table,
     cell,
+    change_table,
     findings_table,
     forecast_table,
     largest_table,
     milestone_table,
     owner_table,
+    rate_table,
     target_table,
 )
 from .plot._panels import by_currency, day_words
@@ -121,6 +124,7 @@ def write_html(
         _headline(currency, rows, month, quarter, attainment)
         for currency, rows in by_currency(whole)
     ]
+    categories = scenarios.by_category(pipeline, **placing, thresholds=options.thresholds)
     order = [head.currency for head in heads]
     source = Source(pipeline, table, revenue, options.changes, attainment)
     sections = [
@@ -128,6 +132,8 @@ def write_html(
         for number, head in enumerate(heads[:_CHARTED])
     ]
     style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("report.css", "sort.js"))
+    moved = options.changed_deals
+    converted = "fx_rate" in pipeline.opportunities.columns
     page = _environment().get_template("report.html.j2")
     text = page.render(
         account=pipeline.account or "Capsule account",
@@ -139,12 +145,15 @@ def write_html(
         uncharted=[head.name for head in heads[_CHARTED:]],
         tables=[
             forecast_table(table, options),
+            category_table(categories),
             *([] if attainment is None else [target_table(attainment)]),
+            *([] if moved is None else [change_table(moved, order)]),
             *(
                 build(pipeline, options, order)
                 for build in (owner_table, milestone_table, largest_table)
             ),
             findings_table(pipeline),
+            *([rate_table(fx.rates_used(pipeline))] if converted else []),
         ],
         severities=pipeline.issues["severity"].value_counts().to_dict(),
         settings=_settings(pipeline, options),

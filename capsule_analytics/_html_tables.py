@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .report import Options
     from .schema import Pipeline
 
-Kind = Literal["text", "currency", "id", "count", "money", "percent", "times", "day"]
+Kind = Literal["text", "currency", "id", "count", "money", "rate", "percent", "times", "day"]
 
 NONE = "\N{EN DASH}"
 """What stands in a cell without a value."""
@@ -27,6 +27,8 @@ NONE = "\N{EN DASH}"
 _ROWS = 200
 _FINDINGS = 100
 _LARGEST = 10
+_PRINTED = 10
+_PRINTED_FEW = 5
 Order = Sequence[str | None]
 """Currencies as they stand in the page."""
 
@@ -85,6 +87,8 @@ class Table:
         Rows that are not shown.
     file
         The CSV file that has all rows; empty if there is none.
+    printed
+        How many of the rows go on paper, of which there are to be four pages.
     """
 
     key: str
@@ -94,6 +98,7 @@ class Table:
     note: str = ""
     left: int = 0
     file: str = ""
+    printed: int = _PRINTED
 
 
 def shown(
@@ -105,6 +110,7 @@ def shown(
     note: str = "",
     file: str = "",
     rows: int = _ROWS,
+    printed: int = _PRINTED,
 ) -> Table:
     """Turn the first rows of a frame into a table; a ``currency`` column says what money is in."""
     records = frame.head(rows).to_dict("records")
@@ -112,7 +118,8 @@ def shown(
         tuple(cell(record[column.name], column.kind, record.get("currency")) for column in columns)
         for record in records
     )
-    return Table(key, title, tuple(columns), cells, note, len(frame) - len(records), file)
+    left = len(frame) - len(records)
+    return Table(key, title, tuple(columns), cells, note, left, file, printed)
 
 
 def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN401
@@ -134,10 +141,11 @@ def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN4
         "id": lambda: str(value),
         "count": lambda: f"{value:,}",
         "money": lambda: amount(value, currency),
+        "rate": lambda: f"{value:,.6g}",
         "percent": lambda: _percent(value),
         "times": lambda: f"{value:.1f}\N{MULTIPLICATION SIGN}",
     }[kind]()
-    return Cell(text, repr(round(value, 4)))
+    return Cell(text, repr(round(value, 6)))
 
 
 def _percent(ratio: float) -> str:
@@ -172,11 +180,7 @@ def amount(value: float, currency: object) -> str:
 
 def forecast_table(table: pd.DataFrame, options: Options) -> Table:
     """Show the forecast from the as-of period on."""
-    period = str(table.columns[0])
-    now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
-    earlier = (table[period] < now).to_numpy(dtype=bool)
-    ahead = table[~earlier]
-    rows = ahead.assign(**{period: _periods(ahead[period])})
+    period, now, rows = _ahead(table)
     columns = [
         Column(period, period.capitalize()),
         Column("currency", "Currency", "currency"),
@@ -196,6 +200,74 @@ def forecast_table(table: pd.DataFrame, options: Options) -> Table:
     )
     title = f"Forecast by {period} and currency"
     return shown("forecast", title, rows, columns, note=note, file="forecast.csv")
+
+
+def _ahead(table: pd.DataFrame) -> tuple[str, pd.Period, pd.DataFrame]:
+    """Return the kind of period of a table, the one that is running, and the rows from it on."""
+    period = str(table.columns[0])
+    now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
+    rows = table[~(table[period] < now).to_numpy(dtype=bool)]
+    return period, now, rows.assign(**{period: _periods(rows[period])})
+
+
+def category_table(categories: pd.DataFrame) -> Table:
+    """Show what is won, committed, likely and open from the as-of period on."""
+    period, _, rows = _ahead(categories)
+    columns = [
+        Column(period, period.capitalize()),
+        Column("currency", "Currency", "currency"),
+        Column("won_value", "Won", "money"),
+        Column("commit_value", "Commit", "money"),
+        Column("best_case_value", "Best case", "money"),
+        Column("pipeline_value", "Pipeline", "money"),
+    ]
+    least = categories.attrs["thresholds"]
+    note = (
+        f"Commit is won and open at {least['commit']:.0%} or above, best case at"
+        f" {least['best_case']:.0%} or above, each in full; pipeline is all that is open, without"
+        " what is won."
+    )
+    title = f"Forecast categories by {period} and currency"
+    file = "scenarios.csv"
+    return shown("categories", title, rows, columns, note=note, file=file, printed=_PRINTED_FEW)
+
+
+def change_table(changed_deals: pd.DataFrame, order: Order) -> Table:
+    """List the deals behind the bridge."""
+    rows = changed_deals.assign(place=_places(changed_deals, order))
+    rows = rows.sort_values("place", kind="stable")
+    rows = rows.assign(part=rows["part"].astype(object).str.replace("_", " "))
+    columns = [
+        Column("part", "Change"),
+        Column("opportunity_id", "Id", "id"),
+        Column("name", "Deal"),
+        Column("owner", "Owner"),
+        Column("value", "Value", "money"),
+        Column("detail", "What happened"),
+    ]
+    before, after = changed_deals.attrs["before"], changed_deals.attrs["after"]
+    title = f"Changes from {before} to {after}"
+    return shown("changes", title, rows, columns, file="changed_deals.csv")
+
+
+def rate_table(rates: pd.DataFrame) -> Table:
+    """List the exchange rates that were used, the newest first."""
+    rows = rates.sort_values(["date", "currency"], ascending=[False, True])
+    columns = [
+        Column("currency", "From"),
+        Column("date", "For", "day"),
+        Column("rate", "Rate", "rate"),
+        Column("rate_date", "Published", "day"),
+        Column("deals", "Deals", "count"),
+    ]
+    note = (
+        "Units of the home currency for one. Open deals take the rate of the as-of day, won ones"
+        " that of the day on which they closed."
+    )
+    return shown(
+        "rates", "Exchange rates", rows, columns, note=note, file="rates.csv", rows=_FINDINGS,
+        printed=_PRINTED_FEW,
+    )  # fmt: skip
 
 
 def owner_table(pipeline: Pipeline, options: Options, order: Order) -> Table:

@@ -180,6 +180,8 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
     changes = options.changes
     categories = scenarios.by_category(pipeline, thresholds=options.thresholds, **options.placing())
     deals = pipeline.opportunities.reset_index()
+    converted = "fx_rate" in deals.columns
+    rates = fx.rates_used(pipeline) if converted else None
     with staged(folder) as staging:
         _write_charts(
             {"forecast": table, "revenue": revenue, "targets": reached, "changes": changes},
@@ -191,9 +193,9 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
         write_csv(deals, staging / "opportunities.csv", amounts=_FRAME_AMOUNTS, days=_FRAME_DAYS)
         write_csv(pipeline.issues, staging / "data_quality.csv")
         write_csv(categories, staging / "scenarios.csv", amounts=_CATEGORY_AMOUNTS)
-        if "fx_rate" in pipeline.opportunities.columns:
+        if rates is not None:
             write_csv(
-                fx.rates_used(pipeline),
+                rates,
                 staging / "rates.csv",
                 amounts=("original_tcv", "tcv"),
                 days=("date", "rate_date"),
@@ -214,10 +216,13 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
             sheets = {
                 "Forecast": forecast_columns(table),
                 "Revenue": revenue,
-                "Opportunities": deals,
-                "Data quality": pipeline.issues,
+                "Categories": categories,
                 "Targets": reached,
                 "Changes": changes,
+                "Changed deals": options.changed_deals,
+                "Opportunities": deals,
+                "Data quality": pipeline.issues,
+                "Rates": rates,
             }
             write_workbook(
                 {name: sheet for name, sheet in sheets.items() if sheet is not None},
