@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 from . import calibration, fx, history
 from ._errors import HistoryError
 
@@ -33,14 +35,25 @@ def in_home_currency(
 def calibrated(pipeline: Pipeline, store: Path | None, *, sample: bool) -> Pipeline:
     """Add the corrected probabilities of open deals, learnt from what earlier deals became.
 
-    The last snapshot of each month before the pipeline's day is learnt from.
+    The last snapshot of each month before the pipeline's day is learnt from. Where there is too
+    little to learn from, that is said, and nothing is added.
     """
     days = _snapshots(pipeline, store, sample=sample)
-    return calibration.calibrate(pipeline, calibration.fit(calibration.outcomes(days, pipeline)))
+    model = calibration.fit(calibration.outcomes(days, pipeline))
+    if model.deals < calibration.SMALL_SAMPLE:
+        click.echo(
+            f"Probabilities stay as stated: {model.deals} deals have ended since the first"
+            f" snapshot, and {calibration.SMALL_SAMPLE} are needed to correct them.",
+            err=True,
+        )
+        return pipeline
+    return calibration.calibrate(pipeline, model)
 
 
 def earlier(pipeline: Pipeline, since: date, store: Path | None, *, sample: bool) -> Pipeline:
     """Return the pipeline as it stood on an earlier day."""
+    if since >= pipeline.as_of:
+        raise HistoryError(f"changes since {since}: that is not before {pipeline.as_of}")
     if sample:
         days = [day for day in history.sample_history() if day.as_of <= since]
         if not days:

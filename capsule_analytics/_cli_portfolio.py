@@ -5,23 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from ._cli_account import options
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_OWN = ("scheduler", "unreadable", "no_ranges")
-_TAKEN = frozenset(
-    {
-        "portfolio", "out", "as_of", "changes_since", "by", "period", "fiscal_year_start",
-        "overdue", "home_currency", "rates", "missing_rate", "correlation", "target", "verbose",
-        *_OWN,
-    }
-)  # fmt: skip
-"""Options that a portfolio's report takes."""
-
 
 portfolio_options = options(
     click.option(
@@ -51,26 +39,6 @@ portfolio_options = options(
 )
 
 
-def check_portfolio_options() -> None:
-    """Refuse options that were typed and would have no effect.
-
-    Raises
-    ------
-    click.UsageError
-        If an option is of no use with a portfolio, or without one.
-    """
-    context = click.get_current_context()
-    several = context.params["portfolio"] is not None
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        if context.get_parameter_source(name) != ParameterSource.COMMANDLINE:
-            continue
-        if several and name not in _TAKEN:
-            raise click.UsageError(f"{parameter.opts[0]} is of no use with --portfolio")
-        if not several and name in _OWN:
-            raise click.UsageError(f"{parameter.opts[0]} is only for a --portfolio")
-
-
 def report_portfolio(out: Path, chosen: dict[str, Any]) -> None:
     """Write the tables of many accounts.
 
@@ -82,7 +50,7 @@ def report_portfolio(out: Path, chosen: dict[str, Any]) -> None:
         The options, by name. With an as-of day each account counts with its newest snapshot at or
         before it.
     """
-    from . import fx  # noqa: PLC0415 - pandas, not for --help
+    from . import _terminal, fx  # noqa: PLC0415 - pandas, not for --help
     from ._portfolio_report import write_portfolio_report  # noqa: PLC0415 - needs an extra
 
     home, rates = chosen["home_currency"], chosen["rates"]
@@ -90,14 +58,15 @@ def report_portfolio(out: Path, chosen: dict[str, Any]) -> None:
         "as_of", "changes_since", "by", "period", "fiscal_year_start", "overdue", "missing_rate",
         "scheduler", "correlation", "target",
     )  # fmt: skip
-    files = write_portfolio_report(
+    written = write_portfolio_report(
         chosen["portfolio"],
         out,
         day=chosen["as_of"],
         home_currency=home,
         rates=None if rates is None or home is None else fx.read_rates(rates, home),
         ranges=not chosen["no_ranges"],
+        inputs=() if rates is None else (rates,),
         on_error="skip" if chosen["unreadable"] == "skip" else "raise",
         **{name: chosen[name] for name in same},
     )
-    click.echo(f"Report in {out}: {', '.join(path.name for path in files)}")
+    _terminal.portfolio_summary(written)

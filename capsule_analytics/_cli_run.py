@@ -58,7 +58,11 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
         click.echo("Interrupted; nothing was written.", err=True)
         return INTERRUPTED
     except (CapsuleError, click.ClickException, OSError) as error:
-        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        message = str(error)
+        if isinstance(error, click.ClickException):
+            message = error.format_message()
+        elif isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.filename}: {error.strerror}"
         click.echo(f"Error: {' '.join(message.split())}", err=True)
         cause = error.__cause__
         while verbose and cause is not None:

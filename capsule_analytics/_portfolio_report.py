@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -27,6 +27,24 @@ if TYPE_CHECKING:
     from .portfolio import Placing, Ranging
 
 
+class Written(NamedTuple):
+    """A report on a portfolio.
+
+    Attributes
+    ----------
+    files
+        Its files.
+    total
+        The forecast of all accounts together, as `Portfolio.by_month` returns it.
+    left_out
+        The accounts that do not count: account, day, path, problem.
+    """
+
+    files: list[Path]
+    total: pd.DataFrame
+    left_out: pd.DataFrame
+
+
 def write_portfolio_report(
     path: str | Path,
     folder: Path,
@@ -43,8 +61,9 @@ def write_portfolio_report(
     ranges: bool = True,
     correlation: float = 0.0,
     target: float | None = None,
+    inputs: Sequence[Path] = (),
     **placing: Unpack[Placing],
-) -> list[Path]:
+) -> Written:
     """Write the tables of many accounts into a folder.
 
     Parameters
@@ -77,6 +96,8 @@ def write_portfolio_report(
         How strongly deals rise and fall together in the ranges, 0 to 1.
     target
         Add the chance that a row of the forecast reaches this amount.
+    inputs
+        Files that may not be replaced.
     **placing
         period, fiscal_year_start and overdue, as for `forecast.by_month`.
 
@@ -108,18 +129,18 @@ def write_portfolio_report(
     for name, account in each:
         groups = [*([] if account is None else [account]), *by]
         chosen = {"day": day, "as_of": as_of, "by": groups, **reading, **placing}
-        forecasted = portfolio.by_month(**chosen, **sureness)
+        total = portfolio.by_month(**chosen, **sureness)
         revenue = portfolio.revenue_schedule(**chosen)
-        tables["forecast" + name] = forecast_columns(forecasted), FORECAST_AMOUNTS
+        tables["forecast" + name] = forecast_columns(total), FORECAST_AMOUNTS
         tables["revenue" + name] = whole_cents(revenue), REVENUE_AMOUNTS
         if changes_since is not None:
             moves = portfolio.changes(changes_since, day, by=account, **reading)
             tables["changes" + name] = moves, ("value",)
     left_out = [found for table, _ in tables.values() for found in table.attrs["left_out"]]
-    unread = pd.DataFrame(left_out, columns=["account", "day", "path", "problem"])
-    tables["left_out"] = unread.drop_duplicates(), ()
-    with staged(folder) as staging:
+    unread = pd.DataFrame(left_out, columns=["account", "day", "path", "problem"]).drop_duplicates()
+    tables["left_out"] = unread, ()
+    with staged(folder, inputs) as staging:
         for name, (table, amounts) in tables.items():
             write_csv(table, staging / f"{name}.csv", amounts=amounts)
         names = sorted(path.name for path in staging.iterdir())
-    return [folder / name for name in names]
+    return Written([folder / name for name in names], total, unread)

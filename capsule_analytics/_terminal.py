@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import date
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from ._portfolio_report import Written
     from .schema import Pipeline
 
+_WIDE = 140
 _ROWS = 18  # months and currencies of the summary; the CSV has them all
 
 
@@ -72,31 +75,58 @@ def summary(pipeline: Pipeline, table: pd.DataFrame, files: list[Path]) -> None:
     files
         The report's files.
     """
-    console = Console(highlight=False, markup=False)  # names may have brackets
+    console = _plain_console()
     console.print(f"{pipeline!r}"[1:-1])
-    console.print(_forecast(pipeline, table))
+    console.print(_forecast(table))
     console.print(_findings(pipeline))
+    _print_files(console, files)
+
+
+def portfolio_summary(written: Written) -> None:
+    """Print the months of all accounts from the as-of day on, what is left out, and the files."""
+    console = _plain_console()
+    noted = written.total.attrs
+    days = sorted({noted["oldest_day"], noted["day"]})
+    console.print(f"Portfolio of {noted['accounts']:,} accounts, read on {' to '.join(days)}")
+    console.print(_forecast(written.total, "forecast_total.csv"))
+    if len(written.left_out):
+        names = ", ".join(map(repr, written.left_out["account"].unique()))
+        console.print(f"Left out, and in no total: {names}; see left_out.csv.", soft_wrap=True)
+    _print_files(console, written.files)
+
+
+def _plain_console() -> Console:
+    """Print what is given as it is; wide where nobody's screen is the limit."""
+    console = Console(highlight=False, markup=False)  # names may have brackets
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console
+
+
+def _print_files(console: Console, files: list[Path]) -> None:
     console.print(
         f"Report in {files[0].parent}: {', '.join(path.name for path in files)}", soft_wrap=True
     )
 
 
-def _forecast(pipeline: Pipeline, table: pd.DataFrame) -> Table:
+def _forecast(table: pd.DataFrame, file: str = "forecast.csv") -> Table:
     period = table.columns[0]
-    now = pipeline.as_of
+    now = date.fromisoformat(table.attrs["as_of"])
     ahead = table[table[period].isna() | (table[period].dt.end_time.dt.date >= now)]
     shown = ahead.head(_ROWS)
     left = len(ahead) - len(shown)
     view = Table(
         title=f"Forecast from {now}, in whole units of the currency",
-        caption=f"and {left} more rows in forecast.csv" if left else None,
+        caption=f"and {left} more rows in {file}" if left else None,
         box=box.SIMPLE,
+        pad_edge=False,
     )
     groups = list(table.columns[1 : list(table.columns).index("open_deals")])
-    for name in (period, *groups):
-        view.add_column(name.capitalize())
-    for name in ("Open deals", "Open", "Weighted", "Won", "Expected"):
-        view.add_column(name, justify="right")
+    view.add_column(period.capitalize(), no_wrap=True)
+    for name in groups:
+        view.add_column(name.capitalize(), overflow="fold")
+    for name in ("Deals", "Open", "Weighted", "Won", "Expected"):
+        view.add_column(name, justify="right", overflow="fold")
     amounts = ["open_value", "weighted_value", "won_value", "expected_value"]
     for row in shown.to_dict("records"):
         view.add_row(

@@ -28,10 +28,11 @@ from ._outcomes import outcomes
 from ._recalibration import Calibration, calibrate, fit, predictions, scores
 from ._reliability import EPSILON, brier_decomposition, brier_score, log_loss, reliability
 from ._velocity import milestone_steps, velocity
-from ._winrates import win_rates
+from ._winrates import SMALL_SAMPLE, win_rates
 
 __all__ = [
     "EPSILON",
+    "SMALL_SAMPLE",
     "Calibration",
     "backtest",
     "backtest_months",

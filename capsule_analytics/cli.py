@@ -9,8 +9,9 @@ import click
 
 from . import __version__
 from ._cli_account import account_options, filter_options, load_account
+from ._cli_checks import check_options
 from ._cli_config import DEFAULT, config_option, write_template
-from ._cli_portfolio import check_portfolio_options, portfolio_options, report_portfolio
+from ._cli_portfolio import portfolio_options, report_portfolio
 from ._cli_run import Day, finish, run
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def report(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by 
     The folder gets forecast.png and revenue.png, forecast.csv, revenue.csv, scenarios.csv,
     opportunities.csv and data_quality.csv.
     """
-    check_portfolio_options()
+    check_options()
     if chosen["portfolio"] is not None:
         report_portfolio(out, chosen)
         return
@@ -190,6 +191,7 @@ _LOADING = (
     "milestone", "tag", "owner", "as_of",
 )  # fmt: skip
 _FILTERS = ("milestone", "tag", "owner")
+_INPUTS = ("targets", "rates", "token_file")
 
 
 def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # noqa: ANN401
@@ -199,8 +201,7 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
 
     where = {"store": chosen["store"], "sample": chosen["sample"]}
     changes = changed_deals = None
-    is_calibrated = chosen["probability"] == "calibrated"
-    if is_calibrated:
+    if chosen["probability"] == "calibrated":
         pipeline = _cli_figures.calibrated(pipeline, **where)
     days = [pipeline]
     if chosen["changes_since"] is not None:
@@ -221,12 +222,13 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
     )  # fmt: skip
     return pipeline, Options(
         **{name: chosen[name] for name in same},
-        probability="calibrated" if is_calibrated else None,
+        probability="calibrated" if "calibrated" in pipeline.opportunities.columns else None,
         changes=changes,
         changed_deals=changed_deals,
         targets=None if chosen["targets"] is None else targets.read_targets(chosen["targets"]),
         thresholds={"commit": chosen["commit"], "best_case": chosen["best_case"]},
         selection=", ".join(f"{name} {chosen[name]}" for name in _FILTERS if chosen[name]),
+        inputs=tuple(chosen[name] for name in _INPUTS if chosen[name] is not None),
     )
 
 

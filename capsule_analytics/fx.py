@@ -11,13 +11,15 @@ Rates come from files alone, never from the network: the European Central Bank's
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args, overload
 
 import numpy as np
 import pandas as pd
 
-from ._errors import ArgumentError
+from ._csv import round_cents
+from ._errors import ArgumentError, RateError
 from ._placing import close_days, resolve
 from ._rates import Rates, ecb_rates, read_rates
 from .schema import TEXT, Pipeline
@@ -83,7 +85,8 @@ def convert(
 
     Returns
     -------
-    Of the kind that was given, with ``value`` and ``tcv`` in ``home`` and the columns `ORIGINALS`:
+    Of the kind that was given, with ``value`` and ``tcv`` in ``home``, each deal's rounded to whole
+    cents, so that deals add up to their totals to the cent, and the columns `ORIGINALS`:
     the currency and the amounts before, the day whose rate was asked for, the rate (units of home a
     unit), and the day it was published; the last two are missing where there is no rate. A deal
     without a currency stays as it is: no rate could be right for it.
@@ -91,9 +94,11 @@ def convert(
     Raises
     ------
     RateError
-        If a rate is missing, unless it is to be flagged; it names the currency and the day.
+        If a rate is missing, unless it is to be flagged; it names the currency and the day. If
+        there is no rate of ``home`` at all, and something to convert.
     ArgumentError
-        If an option is not valid, a column is missing, or the deals have been converted before.
+        If ``home`` is no currency code, an option is not valid, a column is missing, or the deals
+        have been converted before.
 
     Examples
     --------
@@ -109,6 +114,7 @@ def convert(
         raise ArgumentError("these deals are converted already; convert the original ones")
     asked = _asked_days(frame, day)
     currency = frame["currency"].astype(TEXT)
+    _check_home(home, currency, rates)
     rate = np.full(len(frame), np.nan)
     published = np.full(len(frame), np.datetime64("NaT", "D"))
     # A currency is looked up once, for the distinct days on which it is needed.
@@ -122,11 +128,17 @@ def convert(
         rate[rows], published[rows] = found[of_row], dates[of_row]
 
     known = ~np.isnan(rate)
-    factor = np.where(known, rate, 1.0)
+    moved = known & (currency != home).fillna(value=False).to_numpy(dtype=bool)
+    home_value, home_tcv = (
+        np.where(moved, round_cents(amounts * rate), amounts)
+        for amounts in (
+            frame[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("value", "tcv")
+        )
+    )
     converted = frame.assign(
         currency=pd.Categorical(currency.mask(known, home).astype(object)),
-        value=frame["value"] * factor,
-        tcv=frame["tcv"] * factor,
+        value=home_value,
+        tcv=home_tcv,
         original_currency=frame["currency"],
         original_value=frame["value"],
         original_tcv=frame["tcv"],
@@ -145,6 +157,18 @@ def convert(
     return replace(deals, opportunities=converted, issues=issues)
 
 
+def _check_home(home: str, currency: pd.Series, rates: Rates) -> None:
+    if not re.fullmatch("[A-Z]{3}", home):
+        raise ArgumentError(
+            f"a home currency is a code of three capital letters, such as GBP, not {home!r}"
+        )
+    if home not in rates.currencies and (currency.dropna() != home).any():
+        raise RateError(
+            f"{rates.source or 'the rates'}: there is no rate of {home}; there are"
+            f" {', '.join(rates.currencies)}"
+        )
+
+
 def rates_used(deals: Pipeline | pd.DataFrame) -> pd.DataFrame:
     """List the rates that a conversion used, for the footnotes of a report.
 
@@ -157,8 +181,9 @@ def rates_used(deals: Pipeline | pd.DataFrame) -> pd.DataFrame:
     -------
     One row a currency and day asked for, sorted: ``currency``, ``date`` (the day asked for),
     ``rate`` (units of the home currency a unit), ``rate_date`` (the day it was published; this and
-    the rate are missing where there was none), ``deals`` (how many took it), ``original_tcv``
-    and ``tcv``: what the open and won ones among them are worth before and after conversion.
+    the rate are missing where there was none), ``deals`` (how many open and won ones took it),
+    ``original_tcv`` and ``tcv``: what those are worth before and after conversion, the latter
+    missing without a rate.
 
     Raises
     ------
@@ -168,7 +193,7 @@ def rates_used(deals: Pipeline | pd.DataFrame) -> pd.DataFrame:
     frame = deals.opportunities if isinstance(deals, Pipeline) else deals
     if not set(ORIGINALS) <= set(frame.columns):
         raise ArgumentError("these deals are not converted; use convert first")
-    given = frame[frame["original_currency"].notna()]
+    given = frame[frame["original_currency"].notna() & (frame["status"] != "lost")]
     used = pd.DataFrame(
         {
             "currency": given["original_currency"].astype(TEXT),
@@ -176,13 +201,15 @@ def rates_used(deals: Pipeline | pd.DataFrame) -> pd.DataFrame:
             "rate": given["fx_rate"],
             "rate_date": given["fx_date"],
             "deals": 1,
-            "original_tcv": given["original_tcv"].where(given["status"] != "lost", 0.0),
-            "tcv": given["tcv"].where((given["status"] != "lost") & given["fx_rate"].notna(), 0.0),
+            "original_tcv": given["original_tcv"],
+            "tcv": given["tcv"],
         }
     )
     # Of one currency and day all rates are the same.
     keys = ["currency", "date", "rate", "rate_date"]
-    return used.groupby(keys, dropna=False).sum().reset_index()
+    table = used.groupby(keys, dropna=False).sum().reset_index()
+    table["tcv"] = table["tcv"].where(table["rate"].notna())
+    return table
 
 
 def _asked_days(frame: pd.DataFrame, as_of: date) -> NDArray[np.datetime64]:

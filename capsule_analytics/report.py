@@ -26,36 +26,8 @@ if TYPE_CHECKING:
     from .schema import Pipeline
 
 FORMATS = ("png", "svg", "pdf")
-OUTPUTS = frozenset(
-    [
-        *(
-            f"{chart}.{kind}"
-            for chart in ("forecast", "revenue", "targets", "changes")
-            for kind in FORMATS
-        ),
-        *(
-            f"{table}.csv"
-            for table in (
-                "forecast",
-                "forecast_total",
-                "revenue",
-                "revenue_total",
-                "scenarios",
-                "opportunities",
-                "data_quality",
-                "rates",
-                "targets",
-                "changes",
-                "changes_total",
-                "changed_deals",
-                "left_out",
-            )
-        ),
-        "report.html",
-        "report.xlsx",
-    ]
-)
-"""Every file that a report may have; those of an earlier one that this one lacks are removed."""
+MANIFEST = ".capsule-report"
+"""In the folder of a report: the names of its files, of which the next one removes the stale."""
 
 FORECAST_AMOUNTS = (
     "open_value",
@@ -112,6 +84,8 @@ class Options:
         The deals behind the bridge, as `capsule_analytics.history.changed_deals` gives them.
     selection
         Which deals were loaded, in words, where they are not all of the account's.
+    inputs
+        Files that the figures come from, and that no file of the report may replace.
     """
 
     by: tuple[str, ...] = ()
@@ -129,6 +103,7 @@ class Options:
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict(scenarios.THRESHOLDS))
     changed_deals: pd.DataFrame | None = None
     selection: str = ""
+    inputs: tuple[Path, ...] = ()
 
     def placing(self) -> dict[str, Any]:
         """Return the options that the forecast and the revenue schedule share."""
@@ -149,8 +124,8 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
     pipeline
         What to report.
     folder
-        Created if it does not exist. Files of an earlier report in it are replaced or removed;
-        other files stay.
+        Created if it does not exist. Files of an earlier report in it are replaced, or removed
+        where this one has none of that name; other files stay.
     options
         How the figures are made.
 
@@ -161,7 +136,7 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
     Raises
     ------
     ArgumentError
-        If an option is not valid.
+        If an option is not valid, or a file of the report would replace one of its inputs.
     OSError
         If the folder cannot be written to; the old report is then as it was.
     """
@@ -182,9 +157,17 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
     deals = pipeline.opportunities.reset_index()
     converted = "fx_rate" in deals.columns
     rates = fx.rates_used(pipeline) if converted else None
-    with staged(folder) as staging:
+    charted = (table, revenue)
+    if options.by:
+        # A chart shows the whole; a deal with two tags stands in two groups.
+        together = options.placing() | {"by": ()}
+        charted = (
+            forecast.by_month(pipeline, **together, ranges=True, correlation=options.correlation),
+            forecast.revenue_schedule(pipeline, **together),
+        )
+    with staged(folder, options.inputs) as staging:
         _write_charts(
-            {"forecast": table, "revenue": revenue, "targets": reached, "changes": changes},
+            {"forecast": charted[0], "revenue": charted[1], "targets": reached, "changes": changes},
             staging,
             options.formats,
         )
@@ -259,7 +242,7 @@ def whole_cents(revenue: pd.DataFrame) -> pd.DataFrame:
     """Round a revenue schedule so that the months of a currency still sum to their total.
 
     Each month shows the difference of two rounded running totals, so no cent is lost or made
-    and no month is off by more than one.
+    and no amount is off by a whole cent; the expected value, a sum of two, by no two.
 
     Parameters
     ----------
@@ -302,18 +285,47 @@ def _write_charts(
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """Give a folder to write into; move its files into place if all went well."""
+def staged(folder: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+    """Give a folder to write into; move its files into place if all went well.
+
+    Parameters
+    ----------
+    folder
+        Where they belong. What an earlier report left there, and this one has not, is removed.
+    inputs
+        Files that may not be replaced.
+
+    Yields
+    ------
+    The folder to write into.
+
+    Raises
+    ------
+    ArgumentError
+        If an input would be replaced.
+    """
     existed = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))
+    manifest = folder / MANIFEST
     try:
         yield staging
         written = {path.name for path in staging.iterdir()}
+        taken = {path.resolve() for path in inputs}
+        for name in sorted(written):
+            if (folder / name).resolve() in taken:
+                raise ArgumentError(
+                    f"the report would replace {folder / name}, which it reads: choose another"
+                    " folder for it"
+                )
+        earlier = manifest.read_text("utf-8").splitlines() if manifest.is_file() else []
+        stale = {Path(name).name for name in earlier} - written
         for name in written:
             (staging / name).replace(folder / name)
-        for name in OUTPUTS - written:
-            (folder / name).unlink(missing_ok=True)
+        for name in stale:
+            if (folder / name).resolve() not in taken:
+                (folder / name).unlink(missing_ok=True)
+        manifest.write_text("".join(f"{name}\n" for name in sorted(written)), "utf-8")
     finally:
         shutil.rmtree(staging)
         if not existed and not any(folder.iterdir()):

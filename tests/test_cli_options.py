@@ -14,6 +14,7 @@ import capsule_analytics as ca
 from capsule_analytics._cli_config import read_config, write_template
 from capsule_analytics._errors import ConfigError
 from capsule_analytics.cli import report
+from capsule_analytics.sandbox import Sandbox
 
 
 def run(out: Path, *args: str | Path) -> pd.DataFrame:
@@ -193,13 +194,69 @@ def test_a_portfolio_adds_up_to_its_accounts(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(total[ranges], whole[ranges])
 
 
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    """Only what an earlier report wrote is replaced or removed, and never what it reads."""
+    for name in ("rates.csv", "changes.csv", "report.xlsx"):
+        (tmp_path / name).write_text("mine")
+    run(tmp_path, "--xlsx", "--changes-since", "2026-09-30")
+    run(tmp_path)
+    assert (tmp_path / "rates.csv").read_text() == "mine"
+    assert not (tmp_path / "changes.csv").exists()
+    assert not (tmp_path / "report.xlsx").exists()
+
+    targets = tmp_path / "targets.csv"
+    targets.write_text("period,currency,target\n2026-Q4,GBP,500000\n")
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    done = command("capsule-report", "--sample", "--targets", targets, "--out", tmp_path)
+    assert done.returncode == 1
+    assert f"would replace {targets}, which it reads" in done.stderr
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_charts_of_groups_show_the_whole(tmp_path: Path) -> None:
+    """A deal with two tags counts under both in the table, and once in the picture."""
+    run(tmp_path / "plain")
+    run(tmp_path / "tags", "--by", "tag")
+    for name in ("forecast.png", "revenue.png"):
+        assert (tmp_path / "tags" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+def test_changes_since_today_or_later(tmp_path: Path) -> None:
+    done = command("capsule-report", "--sample", "--changes-since", "2026-10-15", "--out", tmp_path)
+    assert done.returncode == 1
+    assert "changes since 2026-10-15: that is not before 2026-10-15" in done.stderr
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = command("capsule-report", "--sample", "--out", tmp_path / "file" / "report")
+    assert done.returncode == 1
+    assert done.stderr == f"Error: {tmp_path / 'file' / 'report'}: Not a directory\n"
+
+
+def test_too_little_history_to_correct_probabilities(tmp_path: Path) -> None:
+    """With one snapshot nothing has ended since: that is said, and the page says stated."""
+    store = tmp_path / "history.duckdb"
+    with Sandbox(token="t0ken") as sandbox:
+        one = "--base-url", sandbox.url, "--store", store
+        assert command("capsule-snapshot", *one, token="t0ken").returncode == 0
+        done = command("capsule-report", *one, "--probability", "calibrated", "--html",
+                       "--out", tmp_path / "report", token="t0ken")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("Probabilities stay as stated: 0 deals have ended")
+    assert "as stated in Capsule" in (tmp_path / "report" / "report.html").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--portfolio", "x", "--sample"], "--sample is of no use with --portfolio"),
         (["--portfolio", "x", "--html"], "--html is of no use with --portfolio"),
-        (["--sample", "--scheduler", "tcp://127.0.0.1:1"], "--scheduler is only for a --portfolio"),
-        (["--sample", "--no-ranges"], "--no-ranges is only for a --portfolio"),
+        (["--sample", "--no-ranges"], "--no-ranges is of no use without --portfolio"),
+        (["--sample", "--missing-rate", "flag"], "is of no use without --home-currency"),
+        (["--sample", "--store", "x.duckdb"], "--store is of no use with --sample"),
+        (["--sample", "--commit", "0.3"], "--best-case 0.5 must not be above --commit 0.3"),
+        (["--account", "a", "--api-version", "v1", "--by", "tag"], "--by tag needs --api-version"),
     ],
 )
 def test_options_that_would_have_no_effect(options: list[str], said: str, tmp_path: Path) -> None:

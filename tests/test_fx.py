@@ -216,6 +216,28 @@ def test_a_wrong_policy_is_refused(rates: fx.Rates) -> None:
         fx.convert(deals(DEALS), "GBP", rates, missing=policy)
 
 
+def test_each_deal_is_rounded_to_the_cent_so_that_deals_add_up() -> None:
+    """Three of 0.55 at 0.9 are 0.495 each: 0.50, and so 1.50, where 1.485 would be 1.49."""
+    rates = fx.Rates("GBP", {"USD": pd.Series([0.9], index=pd.DatetimeIndex(["2026-10-15"]))})
+    row = {"value": 0.55, "currency": "USD", "expected_close": "2026-11-20"}
+    exact = {"value": 0.125, "currency": "GBP", "expected_close": "2026-11-20"}
+    frame = fx.convert(deals([row, row, row, exact]), "GBP", rates).opportunities
+    assert frame["tcv"].tolist() == [0.5, 0.5, 0.5, 0.125]
+    assert frame["value"].tolist() == [0.5, 0.5, 0.5, 0.125]
+
+
+@pytest.mark.parametrize("home", ["gbp", "", "Pounds", "GB1"])
+def test_a_home_currency_that_is_no_code(home: str, rates: fx.Rates) -> None:
+    with pytest.raises(ArgumentError, match="three capital letters"):
+        fx.convert(deals(DEALS), home, rates, missing="flag")
+
+
+def test_a_home_currency_of_which_there_is_no_rate(rates: fx.Rates) -> None:
+    """Nothing could be converted: that is no matter of single deals to be flagged."""
+    with pytest.raises(RateError, match="no rate of ZZZ; there are EUR, GBP, USD"):
+        fx.convert(deals(DEALS), "ZZZ", rates, missing="flag")
+
+
 def test_the_rates_that_were_used(rates: fx.Rates) -> None:
     rows = [*DEALS, DEALS[1], {"value": 1, "currency": "CHF", "expected_close": "2026-12-01"}]
     used = fx.rates_used(fx.convert(deals(rows), "GBP", rates, missing="flag"))
@@ -223,8 +245,7 @@ def test_the_rates_that_were_used(rates: fx.Rates) -> None:
     assert list(used.columns[4:]) == ["deals", "original_tcv", "tcv"]
     shown = used.assign(date=used["date"].dt.day, rate_date=used["rate_date"].dt.day)
     assert shown.astype(object).where(shown.notna(), "none").to_numpy().tolist() == [
-        ["CHF", 15, "none", "none", 1, 1.0, 0.0],  # worth nothing at home: no rate
-        ["EUR", 15, 0.88, 15, 1, 0.0, 0.0],  # lost
+        ["CHF", 15, "none", "none", 1, 1.0, "none"],  # and no euro: that deal is lost
         ["GBP", 15, 1.0, 15, 1, 70.0, 70.0],
         ["USD", 11, 0.80, 9, 1, 1000.0, 800.0],
         ["USD", 15, 0.78, 15, 2, 1200.0, 936.0],  # two retainers, 3 months at 200

@@ -297,7 +297,7 @@ def test_the_report_of_a_portfolio(export: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="'nil'"):
         write_portfolio_report(export, tmp_path / "report")
     assert not (tmp_path / "report").exists()
-    files = write_portfolio_report(
+    files, total, left_out = write_portfolio_report(
         export, tmp_path / "report", home_currency="GBP", rates=RATES, on_error="skip",
         changes_since=FIRST,
     )  # fmt: skip
@@ -320,7 +320,9 @@ def test_the_report_of_a_portfolio(export: Path, tmp_path: Path) -> None:
     ]
     assert "GBP,value_up,1,100.00" in text["changes_total.csv"]
     assert [line.split(",")[0] for line in text["left_out.csv"]] == ["account", "nil"]
-    fewer = write_portfolio_report(export, tmp_path / "report", on_error="skip", ranges=False)
+    assert total["won_value"].sum() == 1000
+    assert left_out["account"].tolist() == ["nil"]
+    fewer, *_ = write_portfolio_report(export, tmp_path / "report", on_error="skip", ranges=False)
     assert {file.name for file in files} - {file.name for file in fewer} == {
         "changes.csv", "changes_total.csv",
     }  # fmt: skip
