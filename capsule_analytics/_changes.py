@@ -14,15 +14,13 @@ import pandas as pd
 
 from ._errors import ArgumentError
 from ._sums import add
-from .schema import TEXT
+from .schema import TEXT, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
-
-    from .schema import Pipeline
 
 PARTS = (
     "opening",
@@ -91,7 +89,7 @@ def changes(
     Raises
     ------
     ArgumentError
-        If the pipelines are of different accounts, or the period is none.
+        If one is no pipeline, they are of different accounts, or the period is none.
 
     Examples
     --------
@@ -267,6 +265,9 @@ def _ends(period: tuple[date | str, date | str]) -> tuple[pd.Timestamp, pd.Times
 
 
 def _of_one_account(before: Pipeline, after: Pipeline) -> None:
+    for day in (before, after):
+        if not isinstance(day, Pipeline):
+            raise ArgumentError(f"changes are between two pipelines, not {type(day).__name__}")
     if before.account != after.account:
         raise ArgumentError(
             f"one pipeline is of account {before.account!r}, the other of {after.account!r}"

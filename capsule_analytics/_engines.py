@@ -52,7 +52,7 @@ class Parted(Protocol):
         """Add up the partial sums of all parts, each a frame of these columns."""
 
 
-def table_of(deals: Deals, as_of: date | None, groups: Sequence[str]) -> tuple[Held, date]:
+def table_of(deals: Deals, as_of: date | str | None, groups: Sequence[str]) -> tuple[Held, date]:
     """Return the table of the deals as it is held, and the day from which to look.
 
     Parameters
@@ -67,13 +67,8 @@ def table_of(deals: Deals, as_of: date | None, groups: Sequence[str]) -> tuple[H
     Raises
     ------
     ArgumentError
-        If it is no table that can be read, or lacks a column.
+        If it is no table that can be read, lacks a column, or the day is none.
     """
-    if not isinstance(deals, Pipeline) and not hasattr(deals, "columns"):
-        raise ArgumentError(
-            "deals are a Pipeline, or its columns as a pandas frame, a Dask DataFrame or a DuckDB "
-            f"relation, not {type(deals).__name__}"
-        )
     # Only the columns are looked at, which all of them have.
     table, day = resolve(cast("Pipeline | pd.DataFrame", deals), as_of)
     if isinstance(deals, Pipeline) and "account" in groups:

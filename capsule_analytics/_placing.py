@@ -6,6 +6,7 @@ each of these definitions stands once.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
@@ -38,8 +39,36 @@ _YEAR_ENDS = ("DEC", "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SE
 """The last month of a fiscal year, by its first: a year from April ends in March."""
 
 
+def day_of(day: date | str) -> date:
+    """Read a day.
+
+    Parameters
+    ----------
+    day
+        A day, or its text, YYYY-MM-DD.
+
+    Raises
+    ------
+    ArgumentError
+        If it is neither.
+
+    Examples
+    --------
+    >>> day_of("2026-10-15")
+    datetime.date(2026, 10, 15)
+    """
+    if isinstance(day, datetime) and day is not pd.NaT:
+        return day.date()
+    if isinstance(day, date) and day is not pd.NaT:
+        return day
+    if isinstance(day, str):
+        with suppress(ValueError):
+            return date.fromisoformat(day)
+    raise ArgumentError(f"a day is a date or text of the form YYYY-MM-DD, not {day!r}")
+
+
 def resolve(
-    deals: Pipeline | pd.DataFrame, as_of: date | None, needed: Sequence[str] = NEEDED
+    deals: Pipeline | pd.DataFrame, as_of: date | str | None, needed: Sequence[str] = NEEDED
 ) -> tuple[pd.DataFrame, date]:
     """Return the frame and the day from which to look.
 
@@ -55,15 +84,21 @@ def resolve(
     Raises
     ------
     ArgumentError
-        If a needed column is missing.
+        If the deals are no table, a needed column is missing, or the day is none.
     """
+    if not isinstance(deals, Pipeline) and not hasattr(deals, "columns"):
+        raise ArgumentError(
+            "deals are a Pipeline, or its columns as a pandas frame (by_month and revenue_schedule "
+            "also take a Dask DataFrame or a DuckDB relation), not "
+            f"{type(deals).__name__}"
+        )
     frame = deals.opportunities if isinstance(deals, Pipeline) else deals
     missing = [name for name in needed if name not in frame.columns]
     if missing:
         raise ArgumentError(f"the frame lacks the column {missing[0]!r}; see schema.COLUMNS")
-    if as_of is None:
-        as_of = deals.as_of if isinstance(deals, Pipeline) else datetime.now(UTC).date()
-    return frame, as_of
+    if as_of is not None:
+        return frame, day_of(as_of)
+    return frame, deals.as_of if isinstance(deals, Pipeline) else datetime.now(UTC).date()
 
 
 def place(
@@ -105,6 +140,10 @@ def place(
     ArgumentError
         If an option is not one of the valid ones, or a column that it names is missing.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise ArgumentError(
+            f"only a Pipeline or a pandas frame can be taken here, not {type(frame).__name__}"
+        )
     if overdue not in get_args(Overdue):
         raise ArgumentError(f"overdue must be one of keep, roll, drop, not {overdue!r}")
     late = quality.overdue(frame, as_of).to_numpy(dtype=bool)
@@ -157,14 +196,17 @@ def chances(frame: pd.DataFrame, probability: Probability) -> NDArray[np.float64
     Raises
     ------
     ArgumentError
-        If it is none of these, or the column is missing.
+        If it is none of these, one is outside 0 to 1, or the column is missing.
     """
     stated: NDArray[np.float64] = frame["probability"].to_numpy(dtype=np.float64, na_value=np.nan)
     if probability is None:
         return stated
     if isinstance(probability, pd.Series):
+        if not probability.index.is_unique:
+            twice = probability.index[probability.index.duplicated()][0]
+            raise ArgumentError(f"the opportunity {twice} has several probabilities: give one each")
         other = probability.reindex(frame.index)
-    elif probability == CALIBRATED:
+    elif isinstance(probability, str) and probability == CALIBRATED:
         if CALIBRATED not in frame.columns:
             raise ArgumentError(
                 "the deals have no calibrated probabilities: add them with calibration.calibrate"
@@ -175,7 +217,17 @@ def chances(frame: pd.DataFrame, probability: Probability) -> NDArray[np.float64
             f"probability must be a series by opportunity id, or {CALIBRATED!r}, not"
             f" {probability!r}"
         )
-    others = other.to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        others = other.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"probabilities are numbers from 0 to 1: {error}") from error
+    outside = np.flatnonzero((others < 0) | (others > 1))
+    if outside.size:
+        at = outside[0]
+        raise ArgumentError(
+            f"probabilities are from 0 to 1, and that of the opportunity {frame.index[at]} is "
+            f"{others[at]:g}"
+        )
     keeps = (frame["status"] == "won").to_numpy(dtype=bool) | np.isnan(others)
     chosen: NDArray[np.float64] = np.where(keeps, stated, others)
     return chosen
@@ -222,10 +274,10 @@ def buckets(
 
     Months count from January 1970; quarters and years from the fiscal year's first month.
     """
-    if period not in _MONTHS:
+    if period not in get_args(Period):
         raise ArgumentError(f"period must be one of month, quarter, year, not {period!r}")
-    if fiscal_year_start not in range(1, 13):
-        raise ArgumentError(f"fiscal_year_start must be 1 to 12, not {fiscal_year_start}")
+    if not isinstance(fiscal_year_start, int | np.integer) or not 1 <= fiscal_year_start <= 12:  # noqa: PLR2004 - months
+        raise ArgumentError(f"fiscal_year_start must be 1 to 12, not {fiscal_year_start!r}")
     months = days.astype("datetime64[M]").astype(np.int64)
     offset = 0 if period == "month" else fiscal_year_start - 1
     return np.where(np.isnat(days), UNDATED, (months - offset) // _MONTHS[period])

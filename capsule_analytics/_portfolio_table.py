@@ -30,7 +30,7 @@ MOVING = ("currency", "expected_close", "tcv", "status")
 
 def compared(
     days: Mapping[str, tuple[date, date]],
-    period: tuple[date, date] | None,
+    period: tuple[date | str, date | str] | None,
     groups: Sequence[str],
     frame: pd.DataFrame,
 ) -> pd.DataFrame:

@@ -63,7 +63,7 @@ def revenue_schedule(
     period: Period = "month",
     fiscal_year_start: int = 1,
     overdue: Overdue = "keep",
-    as_of: date | None = None,
+    as_of: date | str | None = None,
     probability: Probability = None,
 ) -> pd.DataFrame:
     """Spread each deal's total over the months in which it is earned.

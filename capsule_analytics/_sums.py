@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ._errors import ArgumentError
 from .schema import TEXT
 
 if TYPE_CHECKING:
@@ -41,8 +42,13 @@ _REST = "_rest"
 
 
 def group_names(by: str | Sequence[str] | None) -> list[str]:
-    """Return the further columns to group by as a list."""
-    return [] if by is None else [by] if isinstance(by, str) else list(by)
+    """Return the further columns to group by as a list, each once."""
+    if by is None or isinstance(by, str):
+        return [] if by is None else [by]
+    try:
+        return list(dict.fromkeys(by))
+    except TypeError as error:
+        raise ArgumentError(f"group by a name or several names, not by {by!r}") from error
 
 
 def split(name: str, amounts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

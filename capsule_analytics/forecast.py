@@ -48,7 +48,7 @@ def by_month(
     period: Period = "month",
     fiscal_year_start: int = 1,
     overdue: Overdue = "keep",
-    as_of: date | None = None,
+    as_of: date | str | None = None,
     probability: Probability = None,
     ranges: bool = False,
     correlation: float = 0.0,
@@ -73,7 +73,8 @@ def by_month(
         What to do with open deals whose expected close lies before the as-of day: keep them in
         their month, roll them to the as-of month, or drop them.
     as_of
-        The day from which to look; None means the pipeline's, or today (UTC) for a frame.
+        The day from which to look, a date or text such as 2026-10-15; None means the pipeline's,
+        or today (UTC) for a frame.
     probability
         Other probabilities, 0 to 1, of open deals: a series by opportunity id, or
         ``"calibrated"`` for those that `calibration.calibrate` has added to the deals. Deals that
@@ -86,7 +87,7 @@ def by_month(
         How strongly deals rise and fall together in the ranges, 0 to 1 (see
         `capsule_analytics.risk`).
     target
-        Add ``chance``: how likely each row's total reaches this amount.
+        Add ``chance``: how likely each row's total reaches this amount, a finite number.
 
     Returns
     -------

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
 from . import forecast
 from ._changes import bridge
 from ._errors import ArgumentError
+from ._placing import day_of
 from ._portfolio_check import check_units
 from ._portfolio_files import Unit, place_of, units
 from ._portfolio_read import Conversion, run_here, run_on_dask
@@ -146,8 +147,8 @@ class Portfolio:
     def by_month(
         self,
         *,
-        day: date | None = None,
-        as_of: date | None = None,
+        day: date | str | None = None,
+        as_of: date | str | None = None,
         by: str | Sequence[str] | None = "account",
         home_currency: str | None = None,
         rates: Rates | None = None,
@@ -162,6 +163,7 @@ class Portfolio:
         ----------
         day
             Each account counts with its newest snapshot at or before it; None means the newest.
+            Days may be text, as 2026-10-15.
         as_of
             The day from which to look; None means `day`, or else the newest day that counts.
         by
@@ -203,7 +205,7 @@ class Portfolio:
         """
         held = self._held(
             *self._chosen(day),
-            as_of=as_of or day,
+            as_of=day if as_of is None else as_of,
             run=_runner(engine, scheduler),
             home_currency=home_currency,
             rates=rates,
@@ -215,8 +217,8 @@ class Portfolio:
     def revenue_schedule(
         self,
         *,
-        day: date | None = None,
-        as_of: date | None = None,
+        day: date | str | None = None,
+        as_of: date | str | None = None,
         by: str | Sequence[str] | None = "account",
         home_currency: str | None = None,
         rates: Rates | None = None,
@@ -245,7 +247,7 @@ class Portfolio:
         """
         held = self._held(
             *self._chosen(day),
-            as_of=as_of or day,
+            as_of=day if as_of is None else as_of,
             run=_runner(engine, scheduler),
             home_currency=home_currency,
             rates=rates,
@@ -256,10 +258,10 @@ class Portfolio:
 
     def changes(
         self,
-        before: date,
-        after: date | None = None,
+        before: date | str,
+        after: date | str | None = None,
         *,
-        period: tuple[date, date] | None = None,
+        period: tuple[date | str, date | str] | None = None,
         by: Literal["account"] | None = "account",
         home_currency: str | None = None,
         rates: Rates | None = None,
@@ -296,6 +298,7 @@ class Portfolio:
         """
         if by not in {None, "account"}:
             raise ArgumentError(f"changes are by account or in total, not by {by!r}")
+        before, after = day_of(before), None if after is None else day_of(after)
         if after is not None and after < before:
             raise ArgumentError(f"the first day, {before}, is after the second, {after}")
         firsts, late = self._chosen(before)
@@ -321,7 +324,7 @@ class Portfolio:
         table.attrs["after"] = table.attrs.pop("day")
         return table
 
-    def check(self, day: date | None = None) -> pd.DataFrame:
+    def check(self, day: date | str | None = None) -> pd.DataFrame:
         """List what is wrong with the export, by reading all of it.
 
         Parameters
@@ -336,11 +339,13 @@ class Portfolio:
         no_deals), ``severity`` (error: cannot be used; warning: figures may lack something;
         info) and ``detail``.
         """
-        chosen = self._units if day is None else self._chosen(day)[0]
-        return check_units(self._place, chosen, newest=self.days[-1] if day is None else day)
+        if day is None:
+            return check_units(self._place, self._units, newest=self.days[-1])
+        return check_units(self._place, self._chosen(day)[0], newest=day_of(day))
 
-    def _chosen(self, day: date | None) -> tuple[list[Unit], list[dict[str, str]]]:
+    def _chosen(self, day: date | str | None) -> tuple[list[Unit], list[dict[str, str]]]:
         """Return each account's newest unit at or before a day, and the accounts without one."""
+        day = None if day is None else day_of(day)
         newest: dict[str, Unit] = {}
         for unit in self._units:  # by account and day
             if day is None or unit.day <= day:
@@ -359,14 +364,14 @@ class Portfolio:
         chosen: list[Unit],
         late: list[dict[str, str]],
         *,
-        as_of: date | None,
+        as_of: date | str | None,
         run: Run,
         home_currency: str | None,
         rates: Rates | None,
         missing: Missing,
         whole: bool = False,
     ) -> Held:
-        as_of = as_of or max(unit.day for unit in chosen)
+        as_of = max(unit.day for unit in chosen) if as_of is None else day_of(as_of)
         conversion = None
         if home_currency is not None:
             from .fx import ecb_rates  # noqa: PLC0415 - reads a large file

@@ -12,6 +12,7 @@ summed as binomials. No random numbers are drawn: the same deals give the same f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -121,15 +122,24 @@ class Distribution:
 
         Returns
         -------
-        ``P(total >= target)``, in [0, 1]; cells of a lattice count as in :meth:`quantile`.
+        ``P(total >= target)``, in [0, 1]; cells of a lattice count as in :meth:`quantile`. Exactly
+        1 where even the least possible total reaches the target.
+
+        Raises
+        ------
+        ArgumentError
+            If the target is no finite number.
 
         Examples
         --------
         >>> distribution([1000.0, 3000.0], [0.5, 0.5]).chance_of(3000)
         0.5
         """
+        _check_number("a target", target)
         values = self.values
         tolerance = 1e-12 * float(np.abs(values).max())
+        if target <= values[0] + tolerance:
+            return 1.0  # the sum of all masses may fall short of it by a rounding
         share = (values >= target - tolerance).astype(np.float64)
         if self.law.step:
             within = ((values - target) / self.law.step + 0.5).clip(0, 1)
@@ -324,6 +334,8 @@ def quantiles_by(
     unknown = deals.loc[~deals["status"].isin(_STATUSES), "status"].unique().tolist()
     if unknown:
         raise ArgumentError(f"status is one of {', '.join(_STATUSES)}, not {unknown}")
+    if target is not None:
+        _check_number("a target", target)
     tcv, probability = _floats(deals["tcv"]), _floats(deals["probability"])
     is_open, is_won = (deals["status"] == "open").to_numpy(), (deals["status"] == "won").to_numpy()
     group = deals.groupby(keys, dropna=False, observed=True, sort=True).ngroup().to_numpy()
@@ -355,16 +367,22 @@ def _floats(data: npt.ArrayLike) -> Floats:
         raise ArgumentError(f"TCV and probability must be numbers: {error}") from error
 
 
+def _check_number(name: str, value: float) -> None:
+    if not isinstance(value, Real) or not np.isfinite(value):
+        raise ArgumentError(f"{name} must be a finite number, not {value!r}")
+
+
 def _check(values: Floats, chances: Floats, won: float, correlation: float, cells: int) -> None:
     if len(values) != len(chances):
         raise ArgumentError(f"{len(values)} TCVs, but {len(chances)} probabilities")
-    if np.isinf(values).any() or not np.isfinite(won):
-        raise ArgumentError("every TCV must be finite or NaN, and won finite")
+    _check_number("won", won)
+    if np.isinf(values).any():
+        raise ArgumentError("every TCV must be finite or NaN")
     outside = (chances < 0) | (chances > 1)
     if outside.any():
         where = int(np.flatnonzero(outside)[0])
         raise ArgumentError(f"probability {chances[where]} at position {where} is not in 0 to 1")
-    if not 0 <= correlation <= 1:
-        raise ArgumentError(f"correlation must be in 0 to 1, not {correlation}")
+    if not isinstance(correlation, Real) or not 0 <= correlation <= 1:
+        raise ArgumentError(f"correlation must be in 0 to 1, not {correlation!r}")
     if cells < 100:  # noqa: PLR2004 - a coarser lattice shows no shape
         raise ArgumentError(f"cells must be at least 100, not {cells}")

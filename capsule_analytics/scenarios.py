@@ -8,17 +8,20 @@ Where sellers do not set a category on the deal, its probability decides.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from numbers import Real
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from ._engines import table_of
 from ._errors import ArgumentError
-from ._placing import Overdue, Period, Probability, bucket_periods, buckets, place, resolve
+from ._placing import Overdue, Period, Probability, bucket_periods, buckets, place
 from ._sums import group_names
 from .schema import TEXT, Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
     import pandas as pd
@@ -38,7 +41,7 @@ def by_category(
     period: Period = "month",
     fiscal_year_start: int = 1,
     overdue: Overdue = "keep",
-    as_of: date | None = None,
+    as_of: date | str | None = None,
     probability: Probability = None,
 ) -> pd.DataFrame:
     """Sum the pipeline by close period, currency and forecast category.
@@ -53,7 +56,7 @@ def by_category(
     thresholds
         The least probability, 0 to 1, of ``commit`` and of ``best_case``.
     by
-        Further columns to group by: any of owner, milestone, pipeline, team, tag, party.
+        Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account.
     period
         month, quarter or year.
     fiscal_year_start
@@ -91,8 +94,9 @@ def by_category(
     [[26650.0, 174500.0, 825650.0, 1893450.0]]
     """
     _check(thresholds)
-    frame, day = resolve(deals, as_of)
     groups = group_names(by)
+    held, day = table_of(deals, as_of, groups)
+    frame = cast("pd.DataFrame", held)  # `place` takes nothing else
     placed = place(frame, day, by=groups, overdue=overdue, probability=probability)
     placed.insert(0, "bucket", buckets(placed["close"].to_numpy(), period, fiscal_year_start))
     keys = ["bucket", "currency", *groups]
@@ -125,11 +129,13 @@ def by_category(
 
 
 def _check(thresholds: Mapping[str, float]) -> None:
-    if set(thresholds) != set(THRESHOLDS):
+    if not isinstance(thresholds, Mapping) or set(thresholds) != set(THRESHOLDS):
         raise ArgumentError(
-            f"thresholds are needed for commit and best_case, not for {sorted(thresholds)}"
+            f"thresholds are a number each for commit and best_case, not {thresholds!r}"
         )
-    if not 0 <= thresholds["best_case"] <= thresholds["commit"] <= 1:
+    commit, best_case = thresholds["commit"], thresholds["best_case"]
+    numbers = isinstance(commit, Real) and isinstance(best_case, Real)
+    if not (numbers and 0 <= best_case <= commit <= 1):
         raise ArgumentError(
             f"thresholds must be 0 <= best_case <= commit <= 1, not {dict(thresholds)}"
         )

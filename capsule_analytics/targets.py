@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from . import risk
-from ._errors import DataError
+from ._errors import ArgumentError, DataError
 from ._placing import Overdue, Period, Probability, buckets, place, resolve
 from .schema import TEXT, Pipeline
 
@@ -124,7 +124,7 @@ def attainment(
     *,
     fiscal_year_start: int = 1,
     overdue: Overdue = "keep",
-    as_of: date | None = None,
+    as_of: date | str | None = None,
     correlation: float = 0.0,
     probability: Probability = None,
 ) -> pd.DataFrame:
@@ -153,14 +153,16 @@ def attainment(
     One row a target, in the order of the targets: ``period``, ``currency``, ``owner`` where the
     targets have it, ``target``, ``won_value``, ``expected_value`` (amounts in the row's currency,
     not rounded), ``attainment`` (ratio; NaN for a target of 0), ``gap`` (amount), ``coverage``
-    (ratio; NaN where there is no gap), ``chance`` (0 to 1). A period without deals has zeros.
+    (ratio; NaN where there is no gap), ``chance`` (0 to 1; 1 once the target is won, unless an open
+    deal may take some of it back). A period without deals has zeros.
 
     Raises
     ------
     ArgumentError
         If an option is not valid or the frame lacks a column.
     DataError
-        If the table of targets lacks a column, or has a period that is none or a negative target.
+        If the table of targets lacks a column, has a period that is none or a negative target, or
+        names a currency or an owner that no deal has, open or closed.
     MissingExtraError
         If a correlation is asked for and scipy is not installed.
 
@@ -172,6 +174,10 @@ def attainment(
     >>> table[["won_value", "attainment", "gap"]].values.tolist()
     [[26650.0, 0.0533, 473350.0]]
     """
+    if not isinstance(targets, pd.DataFrame):
+        raise ArgumentError(
+            f"targets are a table as read_targets returns it, not {type(targets).__name__}"
+        )
     missing = [name for name in COLUMNS if name not in targets.columns and name != "owner"]
     if missing:
         raise DataError(f"the targets lack the column {missing[0]!r}; see targets.COLUMNS")
@@ -181,6 +187,8 @@ def attainment(
     frame, day = resolve(deals, as_of)
     by = ["owner"] if "owner" in targets.columns else []
     placed = place(frame, day, by=by, overdue=overdue, probability=probability)
+    for name in ("currency", *by):
+        _check_known(name, targets[name], frame[name])
     close = placed["close"].to_numpy()
     numbers = {
         kind: buckets(close, kind, fiscal_year_start) for kind in ("month", "quarter", "year")
@@ -198,6 +206,17 @@ def attainment(
     table[names] = np.reshape(np.array(figures, dtype=np.float64), (len(table), len(names)))
     table.attrs = {"as_of": day.isoformat(), "overdue": overdue}
     return table
+
+
+def _check_known(name: str, wanted: pd.Series, of_deals: pd.Series) -> None:
+    """Refuse a target that no deal could ever count for; without any deals all may be right."""
+    known = set(of_deals.dropna())
+    for text in wanted.dropna():
+        if known and text not in known:
+            raise DataError(
+                f"there is a target for the {name} {text!r}, but no deal has it; there are "
+                f"{', '.join(sorted(map(str, known)))}"
+            )
 
 
 def _figures(placed: pd.DataFrame, target: float, correlation: float) -> list[float]:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from capsule_analytics._errors import ArgumentError
 from capsule_analytics._placing import buckets, place
 from capsule_analytics._sums import combine, sums
-from capsule_analytics.forecast import MEASURES, by_month
+from capsule_analytics.forecast import MEASURES, by_month, revenue_schedule
+from capsule_analytics.scenarios import by_category
 
 ACCOUNT = [
     {"value": 10_000, "probability": 50, "expected_close": "2026-11-20", "owner": "ann"},
@@ -258,11 +259,51 @@ def test_no_deals_give_an_empty_table_of_the_same_columns() -> None:
         ({"period": "week"}, "month, quarter, year"),
         ({"overdue": "hide"}, "keep, roll, drop"),
         ({"period": "year", "fiscal_year_start": 13}, "1 to 12"),
+        ({"period": ["year"]}, "month, quarter, year"),
+        ({"fiscal_year_start": "4"}, "1 to 12, not '4'"),
+        ({"fiscal_year_start": 4.0}, "1 to 12, not 4.0"),
+        ({"by": 3}, "a name or several names, not by 3"),
+        ({"as_of": "soon"}, "YYYY-MM-DD, not 'soon'"),
+        ({"as_of": pd.NaT}, "YYYY-MM-DD, not NaT"),
+        ({"as_of": 20261015}, "YYYY-MM-DD, not 20261015"),
+        ({"probability": {1: 0.2}}, "a series by opportunity id, or 'calibrated'"),
+        ({"probability": pd.Series({4: 2.0})}, "that of the opportunity 4 is 2"),
+        ({"probability": pd.Series({4: -0.1})}, "that of the opportunity 4 is -0.1"),
+        ({"probability": pd.Series(["high"], index=[4])}, "numbers from 0 to 1"),
+        ({"probability": pd.Series([0.1, 0.2], index=[4, 4])}, "opportunity 4 has several"),
+        ({"target": "abc"}, "finite number, not 'abc'"),
+        ({"target": float("nan")}, "finite number, not nan"),
+        ({"target": float("inf")}, "finite number, not inf"),
+        ({"ranges": True, "correlation": "much"}, "0 to 1, not 'much'"),
     ],
 )
 def test_a_wrong_option_is_named_with_the_valid_ones(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         by_month(deals(ACCOUNT), **options)
+
+
+@pytest.mark.parametrize("function", [by_month, revenue_schedule, by_category])
+def test_what_is_no_table_of_deals_is_refused(function: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"a Pipeline, or its columns .* not list"):
+        function([1, 2])
+
+
+@pytest.mark.parametrize("function", [by_month, revenue_schedule, by_category])
+def test_a_day_may_be_text(function: Any) -> None:
+    frame = deals(ACCOUNT).opportunities
+    for day in ("2026-10-20", pd.Timestamp("2026-10-20 09:00", tz="UTC")):
+        pd.testing.assert_frame_equal(
+            function(frame, as_of=day, overdue="drop"),
+            function(frame, as_of=date(2026, 10, 20), overdue="drop"),
+        )
+
+
+@pytest.mark.parametrize("function", [by_month, revenue_schedule, by_category])
+def test_a_group_that_is_named_twice_counts_once(function: Any) -> None:
+    pipeline = deals(ACCOUNT)
+    twice = function(pipeline, by=["owner", "account", "owner"])
+    pd.testing.assert_frame_equal(twice, function(pipeline, by=["owner", "account"]))
+    assert set(twice["account"]) == {"test"}
 
 
 def test_a_missing_column_is_named() -> None:

@@ -184,6 +184,15 @@ def test_two_accounts_have_no_bridge() -> None:
         history.changes(before, replace(after, account="other"))
 
 
+@pytest.mark.parametrize("function", [history.changes, history.changed_deals])
+def test_what_is_no_pipeline_is_refused(function: Any) -> None:
+    before, after = before_and_after(({"value": 1}, {"value": 1}))
+    with pytest.raises(ArgumentError, match="between two pipelines, not NoneType"):
+        function(before, None)
+    with pytest.raises(ArgumentError, match="between two pipelines, not DataFrame"):
+        function(before.opportunities, after)
+
+
 def test_the_pipelines_are_left_alone() -> None:
     before, after = before_and_after(({"value": 1}, {"value": 2}))
     was = before.opportunities.copy()

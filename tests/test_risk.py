@@ -7,11 +7,14 @@ import sys
 from itertools import pairwise
 from math import comb
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
 from capsule_analytics._errors import ArgumentError, MissingExtraError
@@ -288,16 +291,41 @@ def test_only_distributions_add() -> None:
         ([1, 1], [0.5, -0.1], {}, "probability -0.1 at position 1"),
         ([np.inf], [0.5], {}, "finite"),
         ([1], [0.5], {"won": np.nan}, "finite"),
+        ([1], [0.5], {"won": "much"}, "finite number, not 'much'"),
+        ([1], [0.5], {"correlation": "much"}, "not 'much'"),
         ([1], [0.5], {"correlation": 1.5}, "correlation must be in 0 to 1, not 1.5"),
         ([1], [0.5], {"cells": 10}, "at least 100"),
         (["much"], [0.5], {}, "must be numbers"),
     ],
 )
 def test_bad_input_is_refused(
-    tcv: list[float], probability: list[float], options: dict[str, float], message: str
+    tcv: list[float], probability: list[float], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
         distribution(tcv, probability, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("target", ["much", np.nan, np.inf, None])
+def test_a_target_that_is_no_number_is_refused(target: Any) -> None:
+    with pytest.raises(ArgumentError, match="a target must be a finite number"):
+        distribution([1], [0.5]).chance_of(target)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0.01, 1e6), st.floats(0.01, 0.99)), min_size=1, max_size=60),
+    st.floats(0, 1e7),
+    st.sampled_from([0.0, 0.3]),
+)
+def test_what_is_won_already_is_reached_for_sure(
+    open_deals: list[tuple[float, float]], won: float, correlation: float
+) -> None:
+    tcv, probability = zip(*open_deals, strict=True)
+    total = distribution(tcv, probability, won=won, correlation=correlation)
+    for target in (won, won / 2, 0.0, -1.0):
+        assert total.chance_of(target) == 1.0
+    assert 0 <= total.chance_of(won + sum(tcv)) <= 1
+    assert total.chance_of(won + 2 * sum(tcv)) == 0
 
 
 def test_a_quantile_outside_zero_to_one_is_refused() -> None:

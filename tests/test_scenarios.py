@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 from deals import deals
@@ -90,11 +91,20 @@ def test_overdue_deals_follow_the_policy() -> None:
         ({"commit": 0.8, "best_case": 0.5, "upside": 0.2}, "commit and best_case"),
         ({"commit": 0.5, "best_case": 0.8}, "best_case <= commit"),
         ({"commit": 80, "best_case": 50}, "<= 1"),
+        ({"commit": "0.8", "best_case": 0.5}, "<= 1, not"),
+        (0.3, "commit and best_case, not 0.3"),
     ],
 )
-def test_wrong_thresholds_are_refused(thresholds: dict[str, float], message: str) -> None:
+def test_wrong_thresholds_are_refused(thresholds: Any, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         by_category(deals(DEALS), thresholds=thresholds)
+
+
+def test_deals_that_are_not_in_memory_are_refused() -> None:
+    with duckdb.connect() as connection:
+        relation = connection.from_df(deals(DEALS).opportunities.reset_index())
+        with pytest.raises(ArgumentError, match=r"pandas frame .* not DuckDBPyRelation"):
+            by_category(relation)
 
 
 def test_no_deals_give_an_empty_table() -> None:

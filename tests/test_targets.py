@@ -94,8 +94,8 @@ def test_owners_have_their_own_targets_beside_the_teams() -> None:
         {
             "period": "2026-Q4",
             "currency": "GBP",
-            "owner": ["bob", None, "ann", "eve"],
-            "target": [100.0, 100.0, 100.0, 100.0],
+            "owner": ["bob", None, "ann"],
+            "target": [100.0, 100.0, 100.0],
         }
     )
     table = attainment(deals(DEALS), targets)
@@ -111,9 +111,32 @@ def test_owners_have_their_own_targets_beside_the_teams() -> None:
         "coverage",
         "chance",
     ]
-    assert table["owner"].fillna("team").tolist() == ["bob", "team", "ann", "eve"]
-    assert table["won_value"].tolist() == [0, 60, 60, 0]
-    assert table["expected_value"].tolist() == [10, 85, 75, 0]
+    assert table["owner"].fillna("team").tolist() == ["bob", "team", "ann"]
+    assert table["won_value"].tolist() == [0, 60, 60]
+    assert table["expected_value"].tolist() == [10, 85, 75]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"currency": "GPB"}, "the currency 'GPB', but no deal has it; there are EUR, GBP"),
+        ({"owner": "anne"}, "the owner 'anne', but no deal has it; there are ann, bob"),
+    ],
+)
+def test_a_target_that_no_deal_could_count_for_is_an_error(
+    wrong: dict[str, str], message: str
+) -> None:
+    targets = one("2026-10", 80).assign(**wrong)
+    with pytest.raises(DataError, match=message):
+        attainment(deals(DEALS), targets)
+    # An account without any deal does not tell which currencies and owners it will have.
+    assert attainment(deals([]), targets)["won_value"].tolist() == [0]
+
+
+def test_an_owner_with_lost_deals_alone_has_zeros() -> None:
+    lost = {"value": 9, "milestone": "Lost", "closed_at": "2026-10-05", "owner": "eve"}
+    table = attainment(deals([*DEALS, lost]), one("2026-10", 80, owner=["eve"]))
+    assert table["expected_value"].tolist() == [0]
 
 
 def test_currencies_are_apart() -> None:
@@ -234,9 +257,17 @@ def test_a_table_of_targets_is_checked_too(targets: pd.DataFrame, message: str) 
         attainment(deals(DEALS), targets)
 
 
+@pytest.mark.parametrize("targets", ["targets.csv", None])
+def test_what_is_no_table_of_targets_is_refused(targets: Any) -> None:
+    with pytest.raises(ArgumentError, match="a table as read_targets returns it, not"):
+        attainment(deals(DEALS), targets)
+
+
 def test_a_wrong_option_is_refused() -> None:
     with pytest.raises(ArgumentError, match="1 to 12"):
         row("2026", 1, fiscal_year_start=0)
+    with pytest.raises(ArgumentError, match="not list"):
+        attainment([], one("2026", 1))  # type: ignore[arg-type]
 
 
 def test_nothing_is_changed() -> None:
