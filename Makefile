@@ -42,7 +42,7 @@ $(VENV)-oldest/.test: pyproject.toml constraints-oldest.txt
 	$(VENV)-oldest/bin/python -m pip -q install -c constraints-oldest.txt -e ".[all,dev]"
 	touch $@
 
-bench: $(VENV)/.test  ## measure, and write docs/performance.md and docs/sizing.md
+bench: $(VENV)/.test  ## measure, and write docs/performance.md
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/portfolio.py
 

@@ -2,7 +2,7 @@
 
 Rows are generated as Parquet, a million a file, in the layout of an export. Each measurement runs
 in a process of its own, whose peak memory the system tells. Run it with
-``python benchmarks/portfolio.py``: it prints the tables and writes them into docs/sizing.md.
+``python benchmarks/portfolio.py``: it prints the tables and writes them into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-DOC = Path(__file__).parents[1] / "docs" / "sizing.md"
+DOC = Path(__file__).parents[1] / "docs" / "performance.md"
 MILLIONS = (1, 5, 25, 50)
 FILE_ROWS = 1_000_000
 AS_OF = date(2026, 10, 15)
@@ -186,9 +186,9 @@ def main() -> None:
         run("write", data, max(chosen.millions))
         text = tables(data, tuple(chosen.millions))
     print(text)
-    before, _, rest = DOC.read_text(encoding="utf-8").partition("<!-- measured -->\n")
-    _, _, after = rest.partition("<!-- end -->")
-    DOC.write_text(f"{before}<!-- measured -->\n{text}\n<!-- end -->{after}", encoding="utf-8")
+    head, begin, rest = DOC.read_text(encoding="utf-8").partition("<!-- portfolio -->\n")
+    _, end, tail = rest.partition("<!-- end portfolio -->")
+    DOC.write_text(f"{head}{begin}{text}\n{end}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":
