@@ -39,14 +39,8 @@ def backtest(
 
     Parameters
     ----------
-    snapshots
-        The account on earlier days, in any order.
-    final
-        The account on the day on which the won values are read.
-    horizons
-        How many months ahead of the snapshot's month; 0 is that month itself.
-    policies
-        Any of raw, calibrated, rolled, calibrated_rolled.
+    snapshots, final, horizons, policies
+        As for `backtest_months`.
 
     Returns
     -------

@@ -296,23 +296,11 @@ def scores(outcomes: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> rows = pd.DataFrame(
-    ...     {
-    ...         "opportunity_id": [*range(6), 6],
-    ...         "day": pd.to_datetime(["2026-01-31"] * 6 + ["2026-02-28"], utc=True),
-    ...         "milestone": "Proposal",
-    ...         "probability": 0.5,
-    ...         "age_days": 60,
-    ...         "known_on": pd.to_datetime(["2026-02-10"] * 6 + ["2026-03-20"], utc=True),
-    ...         "won": [1, 1, 0, 0, 0, 0, 0],
-    ...     }
-    ... )
-    >>> scores(rows)[["which", "deals", "mean", "won_rate", "brier"]].round(3)
-            which  deals   mean  won_rate  brier
-    0      stated      1  0.500       0.0  0.250
-    1   base_rate      1  0.333       0.0  0.111
-    2    win_rate      1  0.339       0.0  0.115
-    3  calibrated      1  0.401       0.0  0.160
+    >>> import capsule_analytics as ca
+    >>> ended = ca.calibration.outcomes(ca.history.sample_history(), ca.load_sample())
+    >>> table = scores(ended)
+    >>> table.loc[table["brier"].idxmin(), "which"]
+    'calibrated'
     """
     rows = predictions(outcomes).dropna(subset=["stated"])
     return pd.DataFrame(

@@ -74,24 +74,13 @@ def revenue_schedule(
 
     Parameters
     ----------
-    deals
-        A pipeline; or its columns as a pandas frame, a Dask DataFrame or a DuckDB relation, which
-        are worked through in parts and may be larger than memory.
-    by
-        Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account.
-        A deal with several tags counts under each, so totals by tag exceed the total.
-    period
-        month, quarter or year.
-    fiscal_year_start
-        First month of the fiscal year, 1 to 12, for quarters and years; a fiscal year is named
-        after the calendar year in which it ends.
+    deals, by, period, fiscal_year_start
+        As for `forecast.by_month`.
     overdue
         What to do with open deals whose expected close lies before the as-of day: keep their
         dates, start them on the as-of day (roll), or drop them.
-    as_of
-        The day from which to look; None means the pipeline's, or today (UTC) for a frame.
-    probability
-        Other probabilities, as for `forecast.by_month`.
+    as_of, probability
+        As for `forecast.by_month`.
 
     Returns
     -------

@@ -55,18 +55,8 @@ def by_category(
         A pipeline, or a frame of its columns.
     thresholds
         The least probability, 0 to 1, of ``commit`` and of ``best_case``.
-    by
-        Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account.
-    period
-        month, quarter or year.
-    fiscal_year_start
-        First month of the fiscal year, 1 to 12, for quarters and years.
-    overdue
-        keep, roll or drop, as in `forecast.by_month`.
-    as_of
-        The day from which to look; None means the pipeline's, or today (UTC) for a frame.
-    probability
-        Other probabilities, as for `forecast.by_month`.
+    by, period, fiscal_year_start, overdue, as_of, probability
+        As for `forecast.by_month`.
 
     Returns
     -------
