@@ -9,7 +9,7 @@ import pandas as pd
 
 from . import fx
 from ._engines import frames, tree
-from ._errors import DataError, TransportError, missing_extra
+from ._errors import ArgumentError, DataError, TransportError, missing_extra
 from ._store_file import OFFLINE
 from ._sums import add
 
@@ -203,6 +203,8 @@ def run_on_dask(reading: Reading, work: Sequence[Sequence[Unit]], scheduler: str
             import distributed  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
         raise missing_extra("Dask", "cluster") from error
+    if scheduler is not None:
+        _check_address(scheduler)
     how = dask.delayed(reading)  # sent once, not with every batch
     read = dask.delayed(_read, pure=False)
     total = tree([read(how, batch) for batch in work], joined)
@@ -216,6 +218,25 @@ def run_on_dask(reading: Reading, work: Sequence[Sequence[Unit]], scheduler: str
     with client:
         total_result: Result = client.compute(total).result()
         return total_result
+
+
+def _check_address(scheduler: str) -> None:
+    """Refuse what is no address; Dask would wait for it, and fail again when the process ends."""
+    from distributed.comm.addressing import (  # noqa: PLC0415 - an optional dependency
+        parse_address,
+        parse_host_port,
+    )
+    from distributed.comm.registry import backends  # noqa: PLC0415 - an optional dependency
+
+    try:
+        scheme, place = parse_address(scheduler)
+        known = scheme in backends and (scheme == "inproc" or bool(parse_host_port(place)[0]))
+    except (TypeError, ValueError):
+        known = False
+    if not known:
+        raise ArgumentError(
+            f"a scheduler's address is tcp://host:port or tls://host:port, not {scheduler!r}"
+        )
 
 
 def _read(reading: Reading, batch: Sequence[Unit]) -> Result:

@@ -23,7 +23,7 @@ from distributed import Client, LocalCluster
 
 import capsule_analytics as ca
 from capsule_analytics import _portfolio_files, _portfolio_read, forecast, history
-from capsule_analytics._errors import TransportError
+from capsule_analytics._errors import ArgumentError, TransportError
 from capsule_analytics.portfolio import Portfolio
 
 if TYPE_CHECKING:
@@ -144,6 +144,25 @@ def test_an_account_is_left_out_on_the_cluster_too(
     )
     assert table.attrs["accounts"] == ACCOUNTS - 1
     assert [found["account"] for found in table.attrs["left_out"]] == ["a7"]
+
+
+@pytest.mark.parametrize(
+    "scheduler",
+    ["nonsense", "tcp://host", "tcp://:8786", "tcp://host:port", "foo://host:8786", 8786],
+)
+def test_what_is_no_address_of_a_scheduler_is_refused(export: Path, scheduler: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"tcp://host:port or tls://host:port, not"):
+        Portfolio(export).by_month(scheduler=scheduler)
+
+
+def test_a_wrong_address_leaves_nothing_to_fail_later(export: Path, tmp_path: Path) -> None:
+    done = command(
+        "capsule-report", "--portfolio", export, "--out", tmp_path / "report",
+        "--scheduler", "nonsense",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: a scheduler's address is tcp://host:port")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_scheduler_that_is_not_there(export: Path, monkeypatch: pytest.MonkeyPatch) -> None:
