@@ -297,3 +297,19 @@ def bucket_periods(
     first = np.where(dated, numbers, 0) * _MONTHS[period] + offset
     starts = pd.DatetimeIndex(first.astype("datetime64[M]").astype("datetime64[s]"))
     return starts.to_period(freq).where(dated)
+
+
+def dated(
+    table: pd.DataFrame,
+    period: Period,
+    fiscal_year_start: int,
+    *,
+    as_of: date,
+    overdue: Overdue,
+    account: str,
+) -> pd.DataFrame:
+    """Turn the buckets of a table into its first column, periods, and note how it was made."""
+    numbers = table.pop("bucket").to_numpy()
+    table.insert(0, period, bucket_periods(numbers, period, fiscal_year_start))
+    table.attrs = {"as_of": as_of.isoformat(), "overdue": overdue, "account": account}
+    return table

@@ -23,8 +23,8 @@ from ._placing import (
     Overdue,
     Period,
     Probability,
-    bucket_periods,
     buckets,
+    dated,
     place,
     resolve,
 )
@@ -117,15 +117,8 @@ def revenue_schedule(
     table = combine([add_up(held, part, groups, ("duration_basis", "duration"))])
     due = (table[list(AMOUNTS)] != 0).any(axis=1)
     table = table[due].reset_index(drop=True)
-    table.insert(
-        0, period, bucket_periods(table.pop("bucket").to_numpy(), period, fiscal_year_start)
-    )
-    table.attrs = {
-        "as_of": day.isoformat(),
-        "overdue": overdue,
-        "account": deals.account if isinstance(deals, Pipeline) else "",
-    }
-    return table
+    account = deals.account if isinstance(deals, Pipeline) else ""
+    return dated(table, period, fiscal_year_start, as_of=day, overdue=overdue, account=account)
 
 
 def earned(

@@ -24,8 +24,8 @@ from ._placing import (
     Overdue,
     Period,
     Probability,
-    bucket_periods,
     buckets,
+    dated,
     place,
 )
 from ._schedule import revenue_schedule
@@ -124,15 +124,8 @@ def by_month(
     if ranges or target is not None:
         likes = add_up(held, partial(_part, alike, look, groups), groups)
         table = _with_ranges(table, likes, ["bucket", "currency", *groups], correlation, target)
-    table.insert(
-        0, period, bucket_periods(table.pop("bucket").to_numpy(), period, fiscal_year_start)
-    )
-    table.attrs = {
-        "as_of": day.isoformat(),
-        "overdue": overdue,
-        "account": deals.account if isinstance(deals, Pipeline) else "",
-    }
-    return table
+    account = deals.account if isinstance(deals, Pipeline) else ""
+    return dated(table, period, fiscal_year_start, as_of=day, overdue=overdue, account=account)
 
 
 def _bucketed(

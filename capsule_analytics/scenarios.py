@@ -16,7 +16,7 @@ import numpy as np
 
 from ._engines import table_of
 from ._errors import ArgumentError
-from ._placing import Overdue, Period, Probability, bucket_periods, buckets, place
+from ._placing import Overdue, Period, Probability, buckets, dated, place
 from ._sums import group_names
 from .schema import TEXT, Pipeline
 
@@ -106,15 +106,9 @@ def by_category(
         measured[f"{name}_value"] = np.where(counts, tcv, 0.0)
     table = measured.groupby(keys, dropna=False, sort=False).sum().reset_index()
     table = table.sort_values(keys, na_position="last", ignore_index=True)
-    table.insert(
-        0, period, bucket_periods(table.pop("bucket").to_numpy(), period, fiscal_year_start)
-    )
-    table.attrs = {
-        "as_of": day.isoformat(),
-        "overdue": overdue,
-        "account": deals.account if isinstance(deals, Pipeline) else "",
-        "thresholds": dict(thresholds),
-    }
+    account = deals.account if isinstance(deals, Pipeline) else ""
+    table = dated(table, period, fiscal_year_start, as_of=day, overdue=overdue, account=account)
+    table.attrs["thresholds"] = dict(thresholds)
     return table
 
 
