@@ -1,4 +1,4 @@
-"""Amounts as people read them, for charts and the HTML report.
+"""Amounts and shares as people read them, for charts and the HTML report.
 
 Currency symbols come from Babel where it is installed (extra ``html``), ISO codes stand in their
 place otherwise. British English symbols are used because they tell the dollars apart: ``US$`` and
@@ -8,6 +8,7 @@ place otherwise. British English symbols are used because they tell the dollars 
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import cache
 
 NO_CURRENCY = "no currency"
@@ -26,6 +27,7 @@ _THREE_DECIMALS = frozenset({"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"})
 # fmt: on
 
 _UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+_THREE_DIGITS = Context(prec=3, rounding=ROUND_HALF_UP)
 
 
 def currency_name(currency: object) -> str:
@@ -45,7 +47,7 @@ def currency_name(currency: object) -> str:
 
 
 def format_money(amount: float, currency: object, *, whole: bool = False) -> str:
-    """Write an amount in full, with the decimals of its currency.
+    """Write an amount in full, with the decimals of its currency, halves away from zero.
 
     Parameters
     ----------
@@ -61,12 +63,31 @@ def format_money(amount: float, currency: object, *, whole: bool = False) -> str
     >>> format_money(-1234.5, "ZZZ").replace("\N{NO-BREAK SPACE}", " ")
     '-ZZZ 1,234.50'
     >>> format_money(1234.5, None, whole=True)
-    '1,234 (no currency)'
+    '1,235 (no currency)'
     """
     if not math.isfinite(amount):
         return UNKNOWN
     decimals = 0 if whole else _decimals(currency)
-    return _with_currency(f"{abs(amount):,.{decimals}f}", amount, currency)
+    return _with_currency(_digits(amount, decimals), amount, currency)
+
+
+def whole_number(amount: float) -> str:
+    """Write an amount without decimals as `format_money` does, where the currency stands elsewhere.
+
+    Parameters
+    ----------
+    amount
+        The amount; not a number is written as ``unknown``.
+
+    Examples
+    --------
+    >>> whole_number(-1234.5), whole_number(-0.4)
+    ('-1,235', '0')
+    """
+    if not math.isfinite(amount):
+        return UNKNOWN
+    digits = _digits(amount, 0)
+    return _sign(digits, amount) + digits
 
 
 def format_compact(amount: float, currency: object) -> str:
@@ -110,9 +131,36 @@ def compact_number(amount: float) -> str:
     return _sign(digits, amount) + digits
 
 
+def percent(share: float) -> str:
+    """Write a share in whole percent, but never as nothing or all where it is not.
+
+    Parameters
+    ----------
+    share
+        The share, 1 for all.
+
+    Examples
+    --------
+    >>> percent(0.254), percent(0.9975), percent(0.005), percent(1.0)
+    ('25%', '>99%', '<1%', '100%')
+    """
+    if 0.995 <= share < 1:  # noqa: PLR2004 - what would be 100
+        return ">99%"
+    if 0 < share <= 0.005:  # noqa: PLR2004 - what would be 0
+        return "<1%"
+    return f"{share:.0%}"
+
+
+def _digits(amount: float, decimals: int) -> str:
+    """Round halves away from zero, once binary dust is removed, as `_csv.round_cents` does."""
+    unit = 10**decimals
+    return f"{math.floor(round(abs(amount) * unit, 4) + 0.5) / unit:,.{decimals}f}"
+
+
 def _compact_digits(amount: float) -> str:
-    # Rounded before the unit is chosen: 999,950 is 1M, not 1,000K.
-    rounded = float(f"{abs(amount):.3g}")
+    # Twelve digits are without binary dust. Rounded before the unit is chosen: 999,950 is 1M, not
+    # 1,000K.
+    rounded = float(_THREE_DIGITS.plus(Decimal(f"{abs(amount):.12g}")))
     size, suffix = next((unit for unit in _UNITS if rounded >= unit[0]), (1.0, ""))
     digits = f"{rounded / size:,.2f}".rstrip("0").rstrip(".")
     return digits + suffix

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capsule_analytics import _money
+from capsule_analytics._csv import round_cents
 from capsule_analytics._money import (
     compact_number,
     currency_name,
     format_compact,
     format_money,
+    percent,
+    whole_number,
 )
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -32,8 +36,8 @@ def no_babel(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (1234.5, "GBP", "£1,234.50"),
         (-1234.5, "USD", "-US$1,234.50"),
-        (1234.5, "JPY", "JP¥1,234"),
-        (1.2345, "KWD", f"KWD{SPACE}1.234"),
+        (1234.5, "JPY", "JP¥1,235"),
+        (1.2345, "KWD", f"KWD{SPACE}1.235"),
         (10, "XXX", f"XXX{SPACE}10.00"),
         (10, "ZZZ", f"ZZZ{SPACE}10.00"),
         (10, None, "10.00 (no currency)"),
@@ -55,8 +59,56 @@ def test_whole_money_leaves_out_decimals() -> None:
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
+        (3_391_748.50, "3,391,749"),
+        (355_199.50, "355,200"),
+        (0.5, "1"),
+        (-2.5, "-3"),
+        (-0.4, "0"),
+        # 21 thirds of 35.50 are 248.5, and in binary fractions 248.49999999999997.
+        (21 * (35.5 / 3), "249"),
+        (2.4999, "2"),
+        (1e18, "1,000,000,000,000,000,000"),
+        (float("nan"), "unknown"),
+    ],
+)
+def test_halves_are_rounded_away_from_zero(amount: float, text: str) -> None:
+    assert whole_number(amount) == text
+    if text != "unknown":
+        assert format_money(amount, None, whole=True) == f"{text} (no currency)"
+
+
+@given(st.floats(min_value=-1e12, max_value=1e12))
+def test_amounts_in_full_are_those_of_the_csv_files(amount: float) -> None:
+    (cents,) = round_cents(np.array([amount]))
+    assert format_money(amount, None) == f"{cents:,.2f} (no currency)"
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0.0, "0%"),
+        (0.001, "<1%"),
+        (0.005, "<1%"),
+        (0.006, "1%"),
+        (0.994, "99%"),
+        (0.995, ">99%"),
+        (0.9999, ">99%"),
+        (1.0, "100%"),
+        (1.25, "125%"),
+        (-0.25, "-25%"),
+    ],
+)
+def test_no_share_is_rounded_to_nothing_or_all(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
         (0, "0"),
         (999, "999"),
+        (1_125_000, "1.13M"),
+        (-2.345, "-2.35"),
         (-12_500, "-12.5K"),
         (250_000, "250K"),
         (999_950, "1M"),

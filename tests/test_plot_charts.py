@@ -173,23 +173,38 @@ def test_a_currency_of_team_targets_names_the_team_beside_those_of_owners() -> N
     assert [row_names(ax) for ax in axes] == [["whole team, 2026 Q3"], ["Ann, 2026 Q3"]]
 
 
-@pytest.mark.parametrize(
-    ("share", "said"),
-    [
-        (0.0, "0%"),
-        (0.001, "<1%"),
-        (0.005, "<1%"),
-        (0.006, "1%"),
-        (0.994, "99%"),
-        (0.9975, ">99%"),
-        (1.0, "100%"),
-        (1.004, "100%"),
-    ],
-)
-def test_no_share_is_rounded_to_nothing_or_all(share: float, said: str) -> None:
-    table = target_table()[:1].assign(attainment=share, chance=min(share, 1.0))
+def test_no_share_is_rounded_to_nothing_or_all() -> None:
+    table = target_table()[:1].assign(attainment=0.9975, chance=0.005)
     _, ax = plot.targets(table)
-    assert words(ax) == [f"target £900K, won {said}, chance {said}"]
+    assert words(ax) == ["target £900K, won >99%, chance <1%"]
+
+
+def ticks(ax: Axes, axis: str) -> list[str]:
+    """The ticks that are seen, as they are written."""
+    ax.figure.canvas.draw()
+    which = ax.xaxis if axis == "x" else ax.yaxis
+    low, high = sorted(which.get_view_interval())
+    shown = [tick for tick in which.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [tick.label1.get_text() for tick in shown]
+
+
+def test_beside_a_target_of_nothing_stands_no_amount() -> None:
+    table = target_table()[:1].assign(target=0.0, won_value=0.0, expected_value=0.0)
+    _, ax = plot.targets(table)
+    assert ticks(ax, "x") == ["£0"]
+    _, ax = plot.targets(target_table()[:1].assign(target=0.0))
+    assert ticks(ax, "x")[:2] == ["£0", "£200K"]
+
+
+@pytest.mark.parametrize(("draw", "axis"), [(plot.milestones, "x"), (plot.ageing, "y")])
+def test_deals_of_no_value_make_no_axis_of_amounts(draw: Any, axis: str) -> None:
+    _, ax = draw(deals([{"value": 0, "created_at": "2026-10-01T00:00:00Z"}]))
+    assert ticks(ax, axis) == ["£0"]
+
+
+def test_a_bridge_of_no_value_makes_no_axis_of_amounts() -> None:
+    _, ax = plot.changes(bridge_of(0.0))
+    assert ticks(ax, "y") == ["£0"]
 
 
 def test_the_bridge_floats_from_opening_to_closing() -> None:
@@ -328,6 +343,20 @@ def test_milestones_stand_in_order_with_unknown_ones_last() -> None:
     ]
     weighted = [bar.get_width() for bar in axes[0].containers[1]]
     assert weighted == pytest.approx([4_000, 40_000, 27_000, 1_800])
+
+
+def test_milestones_take_the_probabilities_of_the_forecast() -> None:
+    """The second deal is likelier than stated; the others, without another one, keep theirs."""
+    likelier = pd.Series({2: 0.75})
+    _, axes = plot.milestones(account(), probability=likelier)
+    weighted = [bar.get_width() for bar in axes[0].containers[1]]
+    assert weighted == pytest.approx([4_000, 0.75 * 60_000 + 10_000, 27_000, 1_800])
+    calibrated = account()
+    deals = calibrated.opportunities.assign(calibrated=0.5)
+    _, axes = plot.milestones(replace(calibrated, opportunities=deals), probability="calibrated")
+    assert [bar.get_width() for bar in axes[0].containers[1]] == [20e3, 40e3, 15e3, 4_500]
+    with pytest.raises(ArgumentError, match="no calibrated probabilities"):
+        plot.milestones(account(), probability="calibrated")
 
 
 def test_ages_are_counted_to_the_as_of_day() -> None:

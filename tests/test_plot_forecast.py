@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 
 from capsule_analytics import plot
 from capsule_analytics._errors import ArgumentError
@@ -192,6 +193,36 @@ def test_groups_are_added_up_without_a_range() -> None:
     assert "P10 to P90 of the total" not in legend_of(fig)
 
 
+def whiskers(ax: Axes) -> int:
+    return sum(isinstance(lines, LineCollection) for lines in ax.collections)
+
+
+def test_where_one_currency_has_groups_no_panel_has_a_range() -> None:
+    """The legend is of all panels, so none has what another lacks."""
+    rows = [
+        {"month": "2026-11", "weighted_value": 100.0, "won_deals": 9},
+        {"month": "2026-11", "weighted_value": 250.0},
+        {"month": "2026-11", "weighted_value": 70.0, "currency": "EUR"},
+    ]
+    table = forecast_table(rows).assign(p10=0.0, p90=500.0)
+    fig, axes = plot.forecast(table.assign(owner=["ann", "bob", "bob"]))
+    assert [whiskers(ax) for ax in axes] == [0, 0]
+    assert "P10 to P90 of the total" not in legend_of(fig)
+    fig, axes = plot.forecast(table[1:])
+    assert [whiskers(ax) > 0 for ax in axes] == [True, True]
+    assert "P10 to P90 of the total" in legend_of(fig)
+
+
+@pytest.mark.parametrize("draw", [plot.forecast, plot.revenue])
+def test_a_deal_of_two_tags_is_not_drawn_twice(draw: Any) -> None:
+    row = {"month": "2026-11", "weighted_value": 100.0}
+    table = forecast_table([row, row]).assign(tag=["new", "renewal"])
+    with pytest.raises(ArgumentError, match="pass a table without tag, or the rows of one tag"):
+        draw(table)
+    _, ax = draw(table[table["tag"] == "new"])
+    assert bars(ax) == {ordinal("2026-11"): 100.0}
+
+
 def legend_of(fig: Figure) -> list[str]:
     return [text.get_text() for legend in fig.legends for text in legend.get_texts()]
 
@@ -262,6 +293,17 @@ def test_the_overdue_policy_is_named(policy: str, words: str) -> None:
     table = forecast_table([{"month": "2026-10", "won_value": 1.0}], overdue=policy)
     _, ax = plot.forecast(table)
     assert ax.get_xlabel() == words
+
+
+def test_the_overdue_policy_stands_below_all_the_panels_it_is_for() -> None:
+    table = forecast_table(year_of("GBP") + year_of("USD"), overdue="drop")
+    fig, axes = plot.forecast(table)
+    assert [ax.get_xlabel() for ax in axes] == ["", ""]
+    (words,) = [text for text in fig.texts if "Overdue" in text.get_text()]
+    assert words.get_text() == "Overdue deals are left out."
+    fig.canvas.draw()
+    lowest = min(ax.get_tightbbox().y0 for ax in axes)
+    assert 0 < words.get_window_extent().y0 < words.get_window_extent().y1 < lowest
 
 
 def test_one_mistyped_year_does_not_squeeze_the_rest() -> None:
@@ -371,6 +413,8 @@ def test_worthless_and_negative_totals_have_an_axis_from_zero() -> None:
     for draw in (plot.forecast, plot.fan):
         _, ax = draw(nothing.assign(p10=0.0, p50=0.0, p90=0.0))
         assert ax.get_ylim() == (0, 1)
+        # An amount of 1 on the axis would be none of the table's.
+        assert [tick.get_text() for tick in ax.get_yticklabels()] == ["£0"]
     refunds = forecast_table([{"month": "2026-10", "won_value": -9.0}])
     _, ax = plot.fan(refunds.assign(p10=-9.0, p50=-9.0, p90=-9.0))
     assert ax.get_ylim()[0] < -9

@@ -104,10 +104,10 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     for panel, (currency, rows) in zip(board.axes, parts, strict=True):
         plain_axes(panel)
         name_panel(board, panel, currency)
-        money_axis(panel, currency)
         torn |= _waterfall(
             panel, rows.set_index(rows["part"].astype("object")).reindex(order), currency
         )
+        money_axis(panel, currency)
     handles = [
         Patch(label=f"open pipeline{' (torn: not from 0)' if torn else ''}", **TOTAL),
         Patch(label="came or grew", **WEIGHTED),

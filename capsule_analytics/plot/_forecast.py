@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from capsule_analytics._errors import ArgumentError
+
 from ._columns import stack
 from ._over_time import over_time
 from ._panels import about, columns_for, empty, head, require
@@ -62,7 +64,8 @@ def forecast(
     ----------
     table
         As `capsule_analytics.forecast.by_month` gives it: by month, quarter or year. Groups are
-        added up, and then have no range, as quantiles do not add up.
+        added up, and then no panel has a range, as quantiles do not add up. Tags cannot be added
+        up, as a deal counts under each of its own.
     ax
         Axes to draw on, one a currency, in a figure with ``layout="constrained"``, which leaves
         room for legend and notes; None makes a figure.
@@ -75,7 +78,7 @@ def forecast(
     Raises
     ------
     ArgumentError
-        If the table lacks a column, or `ax` does not hold one Axes a currency.
+        If the table lacks a column or has several tags, or `ax` does not hold one Axes a currency.
 
     Examples
     --------
@@ -97,7 +100,7 @@ def revenue(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     Parameters
     ----------
     table
-        As `capsule_analytics.forecast.revenue_schedule` gives it.
+        As `capsule_analytics.forecast.revenue_schedule` gives it; groups as for `forecast`.
     ax
         Axes to draw on, as `forecast` takes them; None makes a figure.
 
@@ -108,7 +111,7 @@ def revenue(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     Raises
     ------
     ArgumentError
-        If the table lacks a column, or `ax` does not hold one Axes a currency.
+        If the table lacks a column or has several tags, or `ax` does not hold one Axes a currency.
 
     Examples
     --------
@@ -139,12 +142,21 @@ def _draw(
     title = chart.title.format(period=period)
     if table.empty:
         return empty(ax, title)
+    if "tag" in table.columns and len(table["tag"].dropna().unique()) > 1:
+        raise ArgumentError(
+            "the table has several tags, and a deal counts under each of its own, so that bars "
+            "would count it more than once: pass a table without tag, or the rows of one tag"
+        )
     times = timeline(table, chart.source)
+    # One legend speaks for all panels: where one has groups, none has a range.
+    ranged = {"p10", "p90"} <= set(table.columns) and not table.duplicated(
+        [period, "currency"]
+    ).any()
     brief = columns_for(table["currency"].nunique(dropna=False)) > 1
     used: set[str] = set()
 
     def draw(panel: Axes, times: Timeline, rows: pd.DataFrame) -> None:
-        used.update(_stack(panel, times, rows, chart))
+        used.update(_stack(panel, times, rows, chart, ranged=ranged))
 
     board = over_time(table, ax, times, totals=partial(_totals, brief=brief), draw=draw)
     handles: list[Patch | Line2D] = [
@@ -158,7 +170,9 @@ def _draw(
     return board.result()
 
 
-def _stack(ax: Axes, times: Timeline, rows: pd.DataFrame, chart: _Chart) -> set[str]:
+def _stack(
+    ax: Axes, times: Timeline, rows: pd.DataFrame, chart: _Chart, *, ranged: bool
+) -> set[str]:
     """Stack the bars of a panel and return which fills, or the range, it used."""
     late = "overdue_weighted" in rows.columns and "overdue" in chart.fills
     sums = times.sums(
@@ -173,7 +187,7 @@ def _stack(ax: Axes, times: Timeline, rows: pd.DataFrame, chart: _Chart) -> set[
     used = {key for key in chart.fills if (heights[key] != 0).any()}
     layers = [(heights[key], fill) for key, (_, fill) in chart.fills.items()]
     below, above = stack(ax, sums.index.to_numpy(dtype=np.float64), layers, 0.78)
-    if {"p10", "p90"} <= set(rows.columns) and not times.ordinals(rows).duplicated().any():
+    if ranged:
         shown = rows.assign(at=times.ordinals(rows)).dropna(subset=["at", "p10", "p90"])
         shown = shown[shown["at"].between(times.first, times.last) & (shown["p90"] > shown["p10"])]
         if len(shown):

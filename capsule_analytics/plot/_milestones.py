@@ -10,6 +10,8 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
+from capsule_analytics._placing import chances
+
 from ._columns import crown, stack
 from ._panels import (
     by_currency,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from capsule_analytics._placing import Probability
     from capsule_analytics.schema import Pipeline
 
     from ._panels import AxesArgument, Panels
@@ -52,15 +55,20 @@ _LEGEND_COLUMNS = 6
 
 @styled
 def milestones(
-    pipeline: Pipeline, *, ax: AxesArgument | None = None
+    pipeline: Pipeline, *, probability: Probability = None, ax: AxesArgument | None = None
 ) -> tuple[Figure, Axes | Panels]:
     """Draw the open deals by milestone: their number, TCV and weighted value.
+
+    Every open deal counts, the overdue ones too.
 
     Parameters
     ----------
     pipeline
         The account. Milestones stand in its order, those without open deals too, so that gaps in
         the funnel are seen; deals at an unknown milestone come last.
+    probability
+        Other probabilities for the weighted value, as for `capsule_analytics.forecast.by_month`;
+        None for Capsule's own.
     ax
         Axes to draw on, as `forecast` takes them; None makes a figure.
 
@@ -71,7 +79,7 @@ def milestones(
     Raises
     ------
     ArgumentError
-        If `ax` does not hold one Axes a currency.
+        If `ax` does not hold one Axes a currency, or `probability` is none.
 
     Examples
     --------
@@ -83,7 +91,7 @@ def milestones(
     >>> plt.close(fig)
     """
     title = "Open deals by milestone"
-    deals, order, _ = _open(pipeline)
+    deals, order, _ = _open(pipeline, probability)
     if deals.empty:
         return empty(ax, title)
     parts = by_currency(deals)
@@ -115,6 +123,8 @@ def milestones(
 def ageing(pipeline: Pipeline, *, ax: AxesArgument | None = None) -> tuple[Figure, Axes | Panels]:
     """Draw the open deals by age: TCV by days since they were entered, split by milestone.
 
+    Every open deal counts, the overdue ones too.
+
     Parameters
     ----------
     pipeline
@@ -142,7 +152,7 @@ def ageing(pipeline: Pipeline, *, ax: AxesArgument | None = None) -> tuple[Figur
     >>> plt.close(fig)
     """
     title = "Age of open deals, days since entered"
-    deals, order, known = _open(pipeline)
+    deals, order, known = _open(pipeline, None)
     if deals.empty:
         return empty(ax, title)
     age = (pd.Timestamp(pipeline.as_of, tz="UTC") - deals["created_at"].dt.normalize()).dt.days
@@ -175,7 +185,7 @@ def ageing(pipeline: Pipeline, *, ax: AxesArgument | None = None) -> tuple[Figur
     return board.result()
 
 
-def _open(pipeline: Pipeline) -> tuple[pd.DataFrame, list[str], int]:
+def _open(pipeline: Pipeline, probability: Probability) -> tuple[pd.DataFrame, list[str], int]:
     """Return the open deals by milestone, the names in order, and how many are configured."""
     frame = pipeline.opportunities
     frame = frame[(frame["status"] == "open").to_numpy()]
@@ -186,7 +196,7 @@ def _open(pipeline: Pipeline) -> tuple[pd.DataFrame, list[str], int]:
             "currency": frame["currency"].astype("object"),
             "created_at": frame["created_at"],
             "tcv": frame["tcv"],
-            "weighted": frame["tcv"] * frame["probability"],
+            "weighted": frame["tcv"] * chances(frame, probability),
             "at": _stage(frame["pipeline"], frame["milestone"], several=several),
         }
     )

@@ -51,10 +51,9 @@ def over_time(
         Draws the rows of a currency into its panel.
     """
     parts = by_currency(table)
-    notes = _explain(table, parts, times)
-    board = open_board(
-        len(parts), ax, heights=[_HEIGHTS.get(len(parts), 2.1)] * len(parts), notes=notes
-    )
+    notes, foot = _explain(table, parts, times, own=ax is None)
+    heights = [_HEIGHTS.get(len(parts), 2.1)] * len(parts)
+    board = open_board(len(parts), ax, heights=heights, notes=notes, foot=foot)
     for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
         plain_axes(panel)
         name_panel(board, panel, currency, totals(rows, currency))
@@ -69,16 +68,24 @@ def over_time(
 
 
 def _explain(
-    table: pd.DataFrame, parts: list[tuple[str | None, pd.DataFrame]], times: Timeline | None
-) -> list[str]:
-    """Write the note of each panel: what it does not show, and how overdue deals are treated."""
+    table: pd.DataFrame,
+    parts: list[tuple[str | None, pd.DataFrame]],
+    times: Timeline | None,
+    *,
+    own: bool,
+) -> tuple[list[str], str]:
+    """Write the note of each panel: what it does not show, and how overdue deals are treated.
+
+    In a figure of our own with several panels the latter stands below them all, and is given apart.
+    """
     side = columns_for(len(parts))
     notes = [wrap(_note(rows, currency, times), side) for currency, rows in parts]
     period = "month" if times is None else times.column
     policy = _POLICIES.get(table.attrs.get("overdue", "keep"), "").format(period=period)
-    if policy:
-        notes[-1] = "\n".join(part for part in (notes[-1], wrap(policy, side)) if part)
-    return notes
+    if own and len(parts) > 1:
+        return notes, policy
+    notes[-1] = "\n".join(part for part in (notes[-1], wrap(policy, side)) if part)
+    return notes, ""
 
 
 def _note(rows: pd.DataFrame, currency: str | None, times: Timeline | None) -> str:

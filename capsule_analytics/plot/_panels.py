@@ -32,6 +32,7 @@ AxesArgument = Axes | Sequence[Axes] | Panels
 WIDTH = 9.0
 """Width of a figure of our own, in inches."""
 
+_MARGIN = 0.12
 _TITLE_HEIGHT = 0.42
 _LEGEND_LINE = 0.25
 _LEGEND_ENTRY = 1.9
@@ -117,6 +118,7 @@ def open_board(
     heights: Sequence[float],
     legend_lines: int = 1,
     notes: Sequence[str] = (),
+    foot: str = "",
     columns: int | None = None,
     width: float = WIDTH,
 ) -> Board:
@@ -134,6 +136,8 @@ def open_board(
         Lines that the legend takes.
     notes
         The note under each panel, as `wrap` gives it, for the room it takes.
+    foot
+        A note of one line below all panels of a figure of our own.
     columns
         Panels side by side; None means as many as suit the number of panels.
     width
@@ -159,11 +163,14 @@ def open_board(
         for row in range(rows)
     ]
     above = _TITLE_HEIGHT + _LEGEND_LINE * legend_lines + 0.08
-    height = above + sum(room)
+    below = 1.5 * _NOTE_LINE if foot else 0.0
+    height = above + sum(room) + below
     layout = ConstrainedLayoutEngine(
-        rect=(0.005, 0.0, 0.985, (height - above) / height), h_pad=0.06, w_pad=0.06, hspace=0.04
+        rect=(0.005, below / height, 0.985, sum(room) / height), h_pad=0.06, w_pad=0.06, hspace=0.04
     )
     fig = plt.figure(figsize=(width, height), layout=layout)
+    if foot:
+        fig.text(_MARGIN / width, 0.06 / height, foot, size=NOTE_SIZE, color=MUTED)
     grid = fig.add_gridspec(rows, columns, height_ratios=room)
     axes = [fig.add_subplot(grid[divmod(panel, columns)]) for panel in range(panels)]
     return Board(fig, axes, own=True, columns=columns)
@@ -230,7 +237,7 @@ def head(
         )
         return
     width, height = board.fig.get_size_inches()
-    left = 0.12 / width
+    left = _MARGIN / width
     board.fig.suptitle(
         title, x=left, y=1 - 0.12 / height, ha="left", va="top", size=12, weight="bold"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import matplotlib as mpl
 import matplotlib.style
 from matplotlib.font_manager import fontManager
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from capsule_analytics._money import compact_number, format_compact
 
@@ -132,23 +132,14 @@ def panel_money(amount: float, currency: str | None) -> str:
     return compact_number(amount) if currency is None else format_compact(amount, currency)
 
 
-def percent(share: float) -> str:
-    """Write a share in whole percent, but never as nothing or all where it is not.
-
-    Examples
-    --------
-    >>> percent(0.254), percent(0.9975), percent(0.001), percent(1.0)
-    ('25%', '>99%', '<1%', '100%')
-    """
-    if 0.995 <= share < 1:  # noqa: PLR2004 - what would be 100
-        return ">99%"
-    if 0 < share <= 0.005:  # noqa: PLR2004 - what would be 0
-        return "<1%"
-    return f"{share:.0%}"
-
-
 def money_axis(ax: Axes, currency: str | None, *, axis: str = "y", ticks: int = 5) -> None:
-    """Write the ticks of the value axis in the panel's currency."""
-    which = ax.yaxis if axis == "y" else ax.xaxis
-    which.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 2.5, 5, 10]))
+    """Write the ticks of the value axis of a panel that is drawn, in the panel's currency."""
+    which, extent = (
+        (ax.yaxis, ax.dataLim.intervaly) if axis == "y" else (ax.xaxis, ax.dataLim.intervalx)
+    )
+    # Beside nothing but zeros, an axis up to 1 would look like amounts of 1.
+    worthless = not (extent[0] < 0 or extent[1] > 0)
+    which.set_major_locator(
+        FixedLocator([0]) if worthless else MaxNLocator(nbins=ticks, steps=[1, 2, 2.5, 5, 10])
+    )
     which.set_major_formatter(FuncFormatter(lambda amount, _: panel_money(amount, currency)))

@@ -8,9 +8,11 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from capsule_analytics._money import percent
+
 from ._panels import about, by_currency, empty, head, name_panel, open_board, require
 from ._rows import inches, label_rows, shorten, tail_rows
-from ._style import INK, WEIGHTED, WON, money_axis, panel_money, percent, plain_axes, styled
+from ._style import INK, WEIGHTED, WON, money_axis, panel_money, plain_axes, styled
 
 if TYPE_CHECKING:
     import pandas as pd
