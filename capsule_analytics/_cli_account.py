@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ._cli_run import Day
+from ._errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +33,40 @@ def options(*several: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+_PLACES = ("sample", "account", "base_url", "accounts", "portfolio")
+
+
+def is_typed(ctx: click.Context, name: str) -> bool:
+    """Tell whether an option was typed, and is not from the configuration or a default."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def typed_wins(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401
+    """Leave out a place to load from that the configuration names, where another is typed.
+
+    The callback of each option that names such a place; click reads what is typed first.
+    """
+    if is_typed(ctx, str(param.name)) or not any(is_typed(ctx, name) for name in _PLACES):
+        return value
+    return False if isinstance(value, bool) else None
+
+
 account_options = options(
-    click.option("--sample", is_flag=True, help="The sample account; no network, no token."),
-    click.option("--account", metavar="NAME", help="Subdomain of a live account."),
-    click.option("--base-url", metavar="URL", help="Another server, such as the sandbox."),
+    click.option(
+        "--sample",
+        is_flag=True,
+        callback=typed_wins,
+        help="The sample account; no network, no token.",
+    ),
+    click.option(
+        "--account", metavar="NAME", callback=typed_wins, help="Subdomain of a live account."
+    ),
+    click.option(
+        "--base-url",
+        metavar="URL",
+        callback=typed_wins,
+        help="Another server, such as the sandbox.",
+    ),
     click.option(
         "--api-version",
         type=click.Choice(["v1", "v2"]),
@@ -151,6 +183,23 @@ def _token(token_file: Path | None) -> str:
         if not token:
             raise click.UsageError(f"no token: set {TOKEN_VARIABLE} or give --token-file")
         return token
-    if os.name == "posix" and token_file.stat().st_mode & 0o077:
-        click.echo(f"Warning: others can read {token_file}; run chmod 600 on it.", err=True)
-    return token_file.read_text(encoding="utf-8").strip()
+    return read_token(token_file)
+
+
+def read_token(file: Path) -> str:
+    """Read a token from a file; say so where others can read it too.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or is empty.
+    """
+    try:
+        if os.name == "posix" and file.stat().st_mode & 0o077:
+            click.echo(f"Warning: others can read {file}; run chmod 600 on it.", err=True)
+        token = file.read_text(encoding="utf-8-sig").strip()  # editors on Windows write a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the token file cannot be read: {error}") from error
+    if not token:
+        raise ConfigError(f"the token file {file} is empty")
+    return token

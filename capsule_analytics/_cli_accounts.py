@@ -5,11 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from ._cli_account import read_token
 from ._errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,14 +32,17 @@ class Account:
         Another server than Capsule's.
     api_version
         v1 or v2.
-    token
-        The API token; never shown.
+    token_env
+        The variable that holds its token; None where a file does.
+    token_file
+        The file that holds its token.
     """
 
     name: str | None
     base_url: str | None
     api_version: str
-    token: str = field(repr=False)
+    token_env: str | None
+    token_file: Path | None
 
     @property
     def label(self) -> str:
@@ -48,17 +50,31 @@ class Account:
         return self.name or str(self.base_url)
 
     def connect(self, timeout: float) -> CapsuleClient:
-        """Open a connection of its own, with its own rate limit."""
+        """Open a connection of its own, with its own rate limit.
+
+        Raises
+        ------
+        ConfigError
+            If the token is not where it should be.
+        """
         from . import CapsuleClient, _terminal  # noqa: PLC0415 - pandas, not for --help
 
         return CapsuleClient(
             self.name,
-            self.token,
+            self._token(),
             api_version=self.api_version,
             base_url=self.base_url,
             timeout=timeout,
             on_wait=_terminal.announce_wait,
         )
+
+    def _token(self) -> str:
+        if self.token_file is not None:
+            return read_token(self.token_file)
+        token = os.environ.get(str(self.token_env), "").strip()
+        if not token:
+            raise ConfigError(f"the variable {self.token_env} is not set")
+        return token
 
 
 def read_accounts(path: Path) -> list[Account]:
@@ -78,11 +94,11 @@ def read_accounts(path: Path) -> list[Account]:
     Raises
     ------
     ConfigError
-        If it is no TOML, has a key that is not known, names an account twice, or a token is not
-        where it should be. Nothing has been sent then.
+        If it is no TOML, has a key that is not known, or names an account twice. Nothing has been
+        sent then.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     tables = data.get("account")
@@ -119,25 +135,7 @@ def _account(table: Any, path: Path, where: str) -> Account:  # noqa: ANN401 - w
     version = table.get("api-version", "v2")
     if version not in _VERSIONS:
         raise ConfigError(f"{where}: api-version is v1 or v2, not {version!r}")
-    return Account(name, base_url, version, _token(table, path.parent, f"{where} ({name})"))
-
-
-def _token(table: dict[str, str], folder: Path, where: str) -> str:
     variable, file = table.get("token-env"), table.get("token-file")
     if (variable is None) == (file is None):
         raise ConfigError(f"{where}: give one of token-env and token-file")
-    if variable is not None:
-        token = os.environ.get(variable, "").strip()
-        if not token:
-            raise ConfigError(f"{where}: the variable {variable} is not set")
-        return token
-    place = folder / str(file)
-    try:
-        if os.name == "posix" and place.stat().st_mode & 0o077:
-            click.echo(f"Warning: others can read {place}; run chmod 600 on it.", err=True)
-        token = place.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}: the token file cannot be read: {error}") from error
-    if not token:
-        raise ConfigError(f"{where}: the token file {place} is empty")
-    return token
+    return Account(name, base_url, version, variable, None if file is None else path.parent / file)

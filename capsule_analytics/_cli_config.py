@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._cli_account import options
 from ._errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT = Path("capsule.toml")
+_CONFIG, _INIT = f"{__name__}.config", f"{__name__}.init"
 
 _TEMPLATE = """\
 # Options of capsule-report and capsule-snapshot, by their long names; what is typed wins.
@@ -28,9 +30,10 @@ _TEMPLATE = """\
 # rates = "rates.csv"               # or at your own: date,currency,rate
 # fiscal-year-start = 4             # the first month of the fiscal year
 # period = "quarter"                # month, quarter or year
-# by = ["owner"]                    # owner, milestone, pipeline, team, tag, party
+# by = ["owner", "team"]            # owner, milestone, pipeline, team, tag, party
 # overdue = "roll"                  # keep, roll or drop
 # targets = "targets.csv"           # period,currency,owner,target
+# format = ["png", "svg"]           # png, svg, pdf
 # html = true
 
 # [thresholds]                      # least probabilities of the forecast categories
@@ -39,37 +42,96 @@ _TEMPLATE = """\
 """
 
 
-def config_option(*commands: str) -> Callable[[Any], Any]:
+def config_option(*commands: str, init: bool = False) -> Callable[[Any], Any]:
     """Make the option ``--config``, which reads the file before the other options.
 
     Parameters
     ----------
     *commands
         ``module:name`` of the commands whose options the file may hold: one file serves them all.
+    init
+        Make ``--init`` too, which writes such a file.
     """
 
-    def read(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:  # noqa: ARG001
-        path = value or DEFAULT
-        if value is None and not path.is_file():
+    def settle(ctx: click.Context, param: click.Parameter, value: Any) -> None:  # noqa: ANN401
+        # The two are typed in any order, and both are needed.
+        ctx.meta[f"{__name__}.{param.name}"] = value
+        if init and not {_CONFIG, _INIT} <= ctx.meta.keys():
             return
-        known = {name for command in commands for name in _option_names(command)}
-        ctx.default_map = read_config(path, known)
+        path: Path = ctx.meta[_CONFIG] or DEFAULT
+        if ctx.meta.get(_INIT):
+            write_template(path)
+            click.echo(f"Wrote {path}; edit it, then run {ctx.info_name}.")
+            ctx.exit()
+        if path.is_file():
+            known = {name for command in commands for name in _long_names(_found(command))}
+            ctx.default_map = _defaults(ctx.command, read_config(path, known), path)
+        elif ctx.meta[_CONFIG] is not None:
+            raise click.UsageError(f"--config: the file {path} does not exist")
 
-    return click.option(
+    config = click.option(
         "--config",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
         is_eager=True,
         expose_value=False,
-        callback=read,
+        callback=settle,
         help=f"File with options; default {DEFAULT} in the current folder, if there is one.",
+    )
+    if not init:
+        return config
+    return options(
+        config,
+        click.option(
+            "--init",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=settle,
+            help=f"Write a commented {DEFAULT}, or the file of --config, and end.",
+        ),
     )
 
 
-def _option_names(command: str) -> list[str]:
+def _found(command: str) -> click.Command:
     module, _, name = command.partition(":")
     found: click.Command = getattr(__import__(module, fromlist=[name]), name)
-    return [str(parameter.name) for parameter in found.params if parameter.name]
+    return found
+
+
+def _long_names(command: click.Command) -> dict[str, click.Option]:
+    """Return the options that a file may hold, by their long names."""
+    return {
+        name.removeprefix("--"): option
+        for option in command.params
+        if isinstance(option, click.Option) and option.expose_value and option.name != "verbose"
+        for name in option.opts
+        if name.startswith("--")
+    }
+
+
+def _defaults(command: click.Command, values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Give a command its options of the file, in the form in which they are typed."""
+    held = _long_names(command)
+    return {
+        str(held[key].name): _as_typed(held[key], value, f"{path}: {key}")
+        for key, value in values.items()
+        if key in held
+    }
+
+
+def _as_typed(option: click.Option, value: Any, where: str) -> Any:  # noqa: ANN401 - what TOML holds
+    several = value if isinstance(value, list) else [value]
+    if any(isinstance(one, dict | list) for one in several):
+        raise ConfigError(f"{where} takes a value, not {value!r}")
+    typed = [one if option.is_flag and isinstance(one, bool) else str(one) for one in several]
+    if option.multiple:
+        return typed
+    if "--format" in option.opts:
+        return ",".join(map(str, typed))
+    if len(typed) != 1:
+        raise ConfigError(f"{where} takes one value, not {value!r}")
+    return typed[0]
 
 
 def read_config(path: Path, known: set[str]) -> dict[str, Any]:
@@ -80,11 +142,11 @@ def read_config(path: Path, known: set[str]) -> dict[str, Any]:
     path
         The file, TOML.
     known
-        Names of the options that it may hold, with underscores.
+        Long names of the options that it may hold, without the hyphens before them.
 
     Returns
     -------
-    Values by option name, as click's default map.
+    Values by long name.
 
     Raises
     ------
@@ -92,7 +154,7 @@ def read_config(path: Path, known: set[str]) -> dict[str, Any]:
         If it is no TOML or has a key that no command knows; the message names the nearest.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     values = {key: value for key, value in data.items() if key != "thresholds"}
@@ -101,14 +163,13 @@ def read_config(path: Path, known: set[str]) -> dict[str, Any]:
         raise ConfigError(f"{path}: thresholds is a table: write [thresholds]")
     values |= thresholds
     for key in values:
-        if key.replace("-", "_") in known:
+        if key in known:
             continue
         if key == "token":
             raise ConfigError(f"{path}: the token does not belong in a configuration file")
-        names = [name.replace("_", "-") for name in known]
-        near = difflib.get_close_matches(key, names, n=1, cutoff=0.0)
+        near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)
         raise ConfigError(f"{path}: unknown key {key!r}; did you mean {near[0]!r}?")
-    return {key.replace("-", "_"): value for key, value in values.items()}
+    return values
 
 
 def write_template(path: Path = DEFAULT) -> None:

@@ -300,7 +300,7 @@ class Transport:
         words = self._api.parse_error(body)
         for secret in self._secrets:
             words = words.replace(secret, "***")
-        words = words[:_WORDS]
+        words = words[:_WORDS].rstrip(" .")  # more may be said after it
         message = f"{request.method} {request.path}: {status}{': ' * bool(words)}{words}"
         if status in {401, 403}:
             return AuthenticationError(f"{message}. Check the token and what it may read", status)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import __version__
-from ._cli_account import account_options, connect, one_account
+from ._cli_account import account_options, connect, is_typed, one_account, typed_wins
 from ._cli_accounts import read_accounts
 from ._cli_config import config_option
 from ._cli_run import finish, run
@@ -24,6 +24,7 @@ Examples, every night by cron:
   CAPSULE_TOKEN=... capsule-snapshot --account acme
   ACME_TOKEN=... capsule-snapshot --accounts accounts.toml
 
+\b
 accounts.toml has a table for each account:
   [[account]]
   name = "acme"               # as in https://acme.capsulecrm.com; or base-url = "..."
@@ -37,6 +38,7 @@ accounts.toml has a table for each account:
     "--accounts",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
+    callback=typed_wins,
     help="Record all accounts of a TOML file, several at once; see below.",
 )
 @click.option(
@@ -44,7 +46,8 @@ accounts.toml has a table for each account:
     "store_path",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The snapshot store; default history.duckdb in the user's data folder.",
+    help="The snapshot store; default history.duckdb in the user's data folder, but not for"
+    " --sample, which would mix an invented company into it.",
 )
 @click.option("--full", is_flag=True, help="Load everything, not only what changed.")
 @click.option(
@@ -79,11 +82,19 @@ def snapshot(  # noqa: PLR0917 - click passes them by name
     without a change between them add nothing but a line to the list of snapshots. Of many accounts
     one that fails is told in a line and stops no other; the exit code is 1 then.
     """
+    context = click.get_current_context()
     single = {name: account[name] for name in ("sample", "account", "base_url")}
     if accounts is None:
         one_account(**single)
-    elif any(single.values()) or account["token_file"] is not None:
+    elif any(single.values()) or is_typed(context, "token_file"):
         raise click.UsageError("--accounts says which accounts and tokens: give it alone")
+    if single["sample"] and (
+        store_path is None or (is_typed(context, "sample") and not is_typed(context, "store_path"))
+    ):
+        raise click.UsageError(
+            "--sample needs --store with a file of its own: its company is invented, and belongs "
+            "in no store of real accounts"
+        )
     several = None if accounts is None else read_accounts(accounts)
     from . import _recording, history  # noqa: PLC0415 - pandas, not for --help
 

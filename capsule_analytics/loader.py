@@ -237,7 +237,9 @@ def select(
 
 def _known(what: str, wanted: str, names: Iterable[str]) -> None:
     if wanted not in (known := sorted(set(names))):
-        raise ArgumentError(f"no deal has the {what} {wanted!r}; there are {', '.join(known)}")
+        raise ArgumentError(
+            f"no deal has the {what} {wanted!r}; there are {', '.join(known) or 'none'}"
+        )
 
 
 def opportunities_from_pages(

@@ -127,7 +127,7 @@ def _command(name: str, command: click.Command) -> str:
         f"| option | meaning |\n|---|---|\n{rows}| `--help` | Show the options and exit. |\n",
     ]
     if command.epilog:
-        title, *lines = inspect.cleandoc(command.epilog).removeprefix("\b").strip().split("\n")
+        title, *lines = inspect.cleandoc(command.epilog).replace("\b\n", "").strip().split("\n")
         example = "\n".join(line.strip() for line in lines)
         parts.append(f"{title}\n\n```bash\n{example}\n```\n")
     return "\n".join(parts)

@@ -325,10 +325,10 @@ class TestConfiguration:
         lines = path.read_text().splitlines()
         live = [line.removeprefix("# ") for line in lines if " = " in line or "[" in line]
         path.write_text("\n".join(live))
-        known = {str(option.name) for option in report.params}
+        known = {name.removeprefix("--") for option in report.params for name in option.opts}
         values = read_config(path, known)
-        assert values["fiscal_year_start"] == 4
-        assert values["best_case"] == 0.5
+        assert values["fiscal-year-start"] == 4
+        assert values["best-case"] == 0.5
 
     def test_a_broken_encoding_is_named(self, tmp_path: Path) -> None:
         path = tmp_path / "capsule.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 import capsule_analytics as ca
 from capsule_analytics import sample
+from capsule_analytics._errors import ArgumentError
+from capsule_analytics.loader import select
 
 FLAWS = {
     1466: {"negative_duration"},
@@ -122,3 +125,9 @@ def test_each_load_is_a_pipeline_of_its_own() -> None:
 def test_the_files_are_where_they_are_said_to_be() -> None:
     assert sample.account_path().is_file()
     assert (sample.sample_folder() / "snapshots.json").is_file()
+
+
+def test_an_owner_of_an_account_without_deals(pipeline: ca.Pipeline) -> None:
+    empty = replace(pipeline, opportunities=pipeline.opportunities.iloc[:0])
+    with pytest.raises(ArgumentError, match=r"no deal has the owner 'ann'; there are none$"):
+        select(empty, owner="ann")

@@ -15,6 +15,7 @@ import pytest
 import requests
 from sandbox_account import account
 
+from capsule_analytics import __version__
 from capsule_analytics.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def test_a_token_of_ones_own_is_accepted_and_never_shown(
     file: Path, tmp_path: Path, way: str
 ) -> None:
     token_file = tmp_path / "token"
-    token_file.write_text("s3cret\n", encoding="utf-8")
+    token_file.write_text("s3cret\n", encoding="utf-8-sig")
+    token_file.chmod(0o600)
     arguments = ["--account", str(file)]
     variables = {"CAPSULE_SANDBOX_TOKEN": "s3cret"} if way == "variable" else {}
     if way == "file":
@@ -105,16 +107,21 @@ def test_trouble_is_one_line_and_status_1(file: Path, tmp_path: Path) -> None:
         busy = run("--account", str(file), "--port", port)
     broken = tmp_path / "broken.json"
     broken.write_text("{", encoding="utf-8")
-    for result in (busy, run("--account", str(broken)), run("--host", "192.0.2.1")):
+    empty = tmp_path / "token"
+    empty.touch(mode=0o600)
+    for result in (
+        busy,
+        run("--account", str(broken)),
+        run("--host", "192.0.2.1"),
+        run("--token-file", str(empty)),
+    ):
         assert result.returncode == 1
-        assert result.stderr.startswith("capsule-sandbox: ")
+        assert result.stderr.startswith("Error: ")
         assert result.stderr.count("\n") == 1
 
 
-def test_wrong_usage_is_status_2(tmp_path: Path) -> None:
-    empty = tmp_path / "token"
-    empty.touch()
-    for arguments in (["--port", "x"], ["--account", "nowhere"], ["--token-file", str(empty)]):
+def test_wrong_usage_is_status_2() -> None:
+    for arguments in (["--port", "x"], ["--account", "nowhere"], ["--token-file", "nowhere"]):
         assert run(*arguments).returncode == 2
 
 
@@ -141,3 +148,4 @@ def test_help_starts_without_the_server() -> None:
     )
     assert result.stdout.strip() == "[]"
     assert "--page-limit" in run("--help").stdout
+    assert run("--version").stdout == f"capsule-sandbox, version {__version__}\n"

@@ -136,14 +136,43 @@ def test_an_answer_that_is_no_account(
 
 
 @pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        ('token-env = "NO_SUCH"', "the variable NO_SUCH is not set"),
+        ('token-file = "none"', "the token file cannot be read: "),
+        ('token-file = "empty"', "the token file "),
+    ],
+)
+def test_a_token_that_is_missing_stops_no_other(
+    token: str, said: str, accounts: Path, sandboxes: dict[str, Sandbox], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "empty").chmod(0o600)
+    url = sandboxes["acme"].url + "/"
+    accounts.write_text(f'[[account]]\nbase-url = "{url}"\n{token}\n{accounts.read_text()}')
+    done = snapshot(tmp_path / "history.duckdb", accounts)
+    assert done.returncode == 1
+    first, last = done.stderr.splitlines()
+    assert first.startswith(f"Error: {url}: {said}")
+    assert last == "Error: 1 of 4 accounts not recorded"
+    assert kinds(tmp_path / "history.duckdb").keys() == TOKENS.keys()
+
+
+def test_files_with_a_byte_order_mark(accounts: Path, tmp_path: Path) -> None:
+    """Editors on Windows begin a file in UTF-8 with one."""
+    for file in (accounts, tmp_path / "crow"):
+        file.write_text(file.read_text(), encoding="utf-8-sig")
+    done = snapshot(tmp_path / "history.duckdb", accounts)
+    assert done.returncode == 0, done.stderr
+    assert kinds(tmp_path / "history.duckdb").keys() == TOKENS.keys()
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "write a table"),
-        ("[[account]]\nname = 'a'", "account 1 .*give one of token-env and token-file"),
+        ("[[account]]\nname = 'a'", "account 1: give one of token-env and token-file"),
         ("[[account]]\nname = 'a'\ntoken = 's3cret'", "does not belong in this file"),
-        ("[[account]]\nname = 'a'\ntoken-env = 'NO_SUCH'", "variable NO_SUCH is not set"),
-        ("[[account]]\nname = 'a'\ntoken-file = 'none'", "cannot be read"),
-        ("[[account]]\nname = 'a'\ntoken-file = 'empty'", "is empty"),
         ("[[account]]\ntoken-file = 't'", "give its name .* or a base-url"),
         ("[[account]]\nname = 'a'\ntoken_file = 't'", "did you mean 'token-file'"),
         ("[[account]]\nname = 1\ntoken-file = 't'", "name is text, not 1"),
@@ -157,8 +186,6 @@ def test_an_answer_that_is_no_account(
 def test_a_file_with_a_flaw(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "t").write_text("t0ken")
     (tmp_path / "t").chmod(0o600)
-    (tmp_path / "empty").write_text(" \n")
-    (tmp_path / "empty").chmod(0o600)
     path = tmp_path / "accounts.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message) as caught:

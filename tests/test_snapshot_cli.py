@@ -122,6 +122,19 @@ def test_the_sample_and_its_parquet(tmp_path: Path) -> None:
     assert taken(store) == before
 
 
+def test_the_sample_goes_into_no_store_of_real_accounts(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    done = command("capsule-snapshot", "--sample", **home)
+    assert done.returncode == 2
+    assert "--sample needs --store with a file of its own" in done.stderr
+    # The store of the configuration is one of real accounts.
+    config = tmp_path / "a.toml"
+    config.write_text(f'account = "acme"\nstore = "{tmp_path / "real.duckdb"}"\n')
+    done = command("capsule-snapshot", "--sample", "--config", config, **home)
+    assert done.returncode == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["a.toml"]
+
+
 def test_a_store_that_another_process_writes(tmp_path: Path) -> None:
     store = tmp_path / "history.duckdb"
     with history.open_store(store):
@@ -167,6 +180,8 @@ def test_a_wrong_token_and_none(sandbox: Sandbox, tmp_path: Path) -> None:
     store = tmp_path / "history.duckdb"
     done = snapshot(store, "--base-url", sandbox.url, token="wrong-t0ken")
     assert done.returncode == 1
+    assert ".." not in done.stderr
+    assert ". Check the token and what it may read" in done.stderr
     assert done.stderr.count("\n") == 1
     assert "wrong-t0ken" not in done.stderr
     done = snapshot(store, "--base-url", sandbox.url, token=None)

@@ -10,13 +10,21 @@ from pathlib import Path
 
 import click
 
-from capsule_analytics._errors import CapsuleError
+from capsule_analytics import __version__
+from capsule_analytics._cli_account import read_token
+from capsule_analytics._cli_run import finish, run
 
 DEFAULT_TOKEN = "sandbox"  # noqa: S105
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--port", type=click.IntRange(0, 65535), default=8043, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8043,
+    show_default=True,
+    help="The port to listen on; 0 takes any that is free.",
+)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="A loopback address, nothing else."
 )
@@ -44,13 +52,16 @@ DEFAULT_TOKEN = "sandbox"  # noqa: S105
     show_default=True,
     help="Seconds that every answer takes longer.",
 )
-def main(  # noqa: PLR0917
+@click.option("--verbose", is_flag=True, help="Say more about what went wrong.")
+@click.version_option(__version__, prog_name="capsule-sandbox")
+def sandbox(  # noqa: PLR0917 - click passes them by name
     port: int,
     host: str,
     token_file: Path | None,
     account: Path | None,
     page_limit: int,
     latency: float,
+    verbose: bool,  # noqa: ARG001 - read by `run`
 ) -> None:
     """Serve a local Capsule CRM, API v1 and v2, until Ctrl-C."""
     token = _token(token_file)
@@ -58,35 +69,30 @@ def main(  # noqa: PLR0917
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        from capsule_analytics.sandbox.server import Sandbox  # noqa: PLC0415
+    from capsule_analytics.sandbox.server import Sandbox  # noqa: PLC0415 - not for --help
 
-        with Sandbox(
-            account, token=token, host=host, port=port, page_limit=page_limit, latency=latency
-        ) as sandbox:
-            click.echo(f"The sandbox serves {len(sandbox.account)} opportunities: {sandbox.url}")
-            shown = token if token == DEFAULT_TOKEN else "..."
-            for version in ("v1", "v2"):
-                click.echo(
-                    f"  CAPSULE_TOKEN={shown} capsule-report --base-url {sandbox.url}"
-                    f" --api-version {version} --out report"
-                )
-            sys.stdout.flush()
-            # A wait without end cannot be interrupted on every system.
-            while not stop.wait(0.5):
-                pass
-    except CapsuleError as error:
-        click.echo(f"capsule-sandbox: {error}", err=True)
-        sys.exit(1)
+    with Sandbox(
+        account, token=token, host=host, port=port, page_limit=page_limit, latency=latency
+    ) as served:
+        click.echo(f"The sandbox serves {len(served.account)} opportunities: {served.url}")
+        shown = token if token == DEFAULT_TOKEN else "..."
+        for version in ("v1", "v2"):
+            click.echo(
+                f"  CAPSULE_TOKEN={shown} capsule-report --base-url {served.url}"
+                f" --api-version {version} --out report"
+            )
+        sys.stdout.flush()
+        # A wait without end cannot be interrupted on every system.
+        while not stop.wait(0.5):
+            pass
 
 
 def _token(path: Path | None) -> str:
     if path is None:
         return os.environ.get("CAPSULE_SANDBOX_TOKEN") or DEFAULT_TOKEN
-    try:
-        token = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"The token file {path} cannot be read: {error}") from error
-    if not token:
-        raise click.UsageError(f"The token file {path} is empty.")
-    return token
+    return read_token(path)
+
+
+def main() -> None:
+    """Run ``capsule-sandbox``."""
+    finish(run(sandbox))
