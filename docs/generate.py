@@ -42,8 +42,12 @@ _COLUMNS_INTRO = """\
 # Columns
 
 What the tables of a `Pipeline` hold. This page is written from `capsule_analytics.schema` and
-`capsule_analytics.quality` by `docs/generate.py`. The same columns, in the same order, are in
-`opportunities.csv` and `data_quality.csv`.
+`capsule_analytics.quality` by `docs/generate.py`. A report's `opportunities.csv` and
+`data_quality.csv` have the same columns in the same order.
+
+`tags` and `fields` are there only where they were asked for: with `embed=["tags", "fields"]` in
+Python, while a report asks for the tags alone, with `--tag` or `--by tag`. API v1 has neither; the
+sample account has both.
 
 ## Opportunities
 
@@ -60,6 +64,18 @@ _DERIVED = {
     "status": "open, won or lost, by the milestone",
 }
 """Columns that follow from the others; what they mean stands in `schema.Pipeline`, too."""
+
+_ADDED = {
+    "calibrated": "the corrected probability of an open deal, 0 to 1 (`calibration.calibrate`)",
+    "original_currency": "`currency` before conversion (`fx.convert`)",
+    "original_value": "`value` before conversion",
+    "original_tcv": "`tcv` before conversion",
+    "fx_asked": "day whose rate was asked for, as midnight UTC",
+    "fx_rate": "what one unit of the original currency is worth in the home currency; missing "
+    "where there is no rate",
+    "fx_date": "day on which that rate was published, as midnight UTC",
+}
+"""Columns that functions, and the options of a report, add."""
 
 _MILESTONES = {
     "id": "Capsule's id, the index where the API gives one",
@@ -91,6 +107,7 @@ _FINDINGS = {
     "missing_close_date": "open or won without a date, so in no month of the forecast",
     "missing_probability": "no probability, nor has its milestone one: no weighted value",
     "milestone_probability": "no probability of its own; that of its milestone is used",
+    "missing_rate": "no exchange rate, so it keeps its currency (`fx.convert`, `--missing-rate`)",
     "overdue": "open, though its expected close lies before the as-of day",
 }
 
@@ -185,6 +202,11 @@ def columns_page() -> str:
     page = _COLUMNS_INTRO + "".join(
         f"| `{name}` | `{dtype}` | {meaning} |\n" for name, dtype, meaning in rows
     )
+    page += (
+        "\nAdded after these, in a report by `--probability calibrated` and `--home-currency`:\n"
+        "\n| column | meaning |\n|---|---|\n"
+    )
+    page += "".join(f"| `{name}` | {meaning} |\n" for name, meaning in _ADDED.items())
     page += "\n## Milestones\n\n`Pipeline.milestones`, in the order of the account.\n"
     page += "\n| column | meaning |\n|---|---|\n"
     page += "".join(f"| `{name}` | {meaning} |\n" for name, meaning in _MILESTONES.items())
@@ -196,7 +218,8 @@ def columns_page() -> str:
     )
     severities = quality.SEVERITIES | {one.name: one.severity for one in quality.CHECKS}
     return page + "".join(
-        f"| `{name}` | {severity} | {_FINDINGS[name]} |\n" for name, severity in severities.items()
+        f"| `{name}` | {severity} | {_FINDINGS[name]} |\n"
+        for name, severity in {**severities, "missing_rate": "error"}.items()
     )
 
 

@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import capsule_analytics as ca
+from capsule_analytics._placing import CALIBRATED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -82,11 +83,10 @@ def prepared(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
         return {}
     # Its reader has recorded snapshots in the default store.
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
-    days = ca.history.sample_history()[-8:]
     with ca.history.open_store() as store:
-        for day in days:
+        for day in ca.history.sample_history()[-8:]:
             store.record(day)
-    return {"ca": ca, "before": days[-2], "after": days[-1]}
+    return {}
 
 
 @pytest.mark.parametrize("path", [path for path in PAGES if python_blocks(path)], ids=name)
@@ -227,6 +227,10 @@ def test_every_column_and_finding_is_documented() -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE))
     assert set(pipeline.milestones.columns) <= named
     assert set(pipeline.issues["check"]) <= named
+    converted = ca.fx.convert(pipeline, "GBP", ca.fx.ecb_rates(), missing="flag")
+    assert set(converted.opportunities.columns) <= named
+    assert set(converted.issues["check"]) <= named
+    assert CALIBRATED in named
 
 
 # Troubleshooting
