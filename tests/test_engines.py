@@ -17,9 +17,9 @@ from deals import AS_OF, deals
 
 import capsule_analytics as ca
 from capsule_analytics import _engines, forecast, history
+from capsule_analytics._csv import round_cents
 from capsule_analytics._errors import ArgumentError, DataError
 from capsule_analytics._sums import add, combine
-from capsule_analytics.report import round_cents
 
 FUNCTIONS = (forecast.by_month, forecast.revenue_schedule)
 
