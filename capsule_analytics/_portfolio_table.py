@@ -80,7 +80,7 @@ class Held:
             more = f" (and {len(others)} more accounts)" if others else ""
             raise DataError(
                 f"account {first.account!r} cannot be read: {first.path}: {first.problem}{more}; "
-                "export it again, or leave such accounts out with on_error='skip'"
+                "export it again, or leave such accounts out (on_error='skip', --unreadable skip)"
             )
         for found in result.left_out:
             if found._asdict() not in self.left_out:  # ranges read the portfolio once more
