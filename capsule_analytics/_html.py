@@ -34,8 +34,11 @@ from ._html_tables import (
     forecast_table,
     largest_table,
     milestone_table,
+    overdue_words,
     owner_table,
+    period_text,
     rate_table,
+    target_period,
     target_table,
 )
 from .plot._panels import by_currency, day_words
@@ -116,6 +119,12 @@ def write_html(
         forecast.by_month(pipeline, **(placing | {"period": period}), **ranges)
         for period in ("month", "quarter")
     )
+    if attainment is not None:
+        freq = _now(quarter).freqstr
+        periods = [target_period(text, freq) for text in attainment["period"]]
+        attainment = attainment.assign(
+            period=pd.Series(periods, index=attainment.index, dtype=object)
+        )
     table = forecast.by_month(pipeline, **placing, **ranges, target=options.target)
     revenue = forecast.revenue_schedule(pipeline, **placing)
     # Whatever the forecast does with overdue deals, they are open and overdue.
@@ -126,7 +135,10 @@ def write_html(
     ]
     categories = scenarios.by_category(pipeline, **placing, thresholds=options.thresholds)
     order = [head.currency for head in heads]
-    source = Source(pipeline, table, revenue, options.changes, attainment)
+    source = Source(
+        pipeline, table, revenue, options.changes, attainment, options.probability,
+        overdue_words(options),
+    )  # fmt: skip
     sections = [
         (head.name, charts(source, head.currency, f"c{number}"))
         for number, head in enumerate(heads[:_CHARTED])
@@ -138,6 +150,8 @@ def write_html(
     text = page.render(
         account=pipeline.account or "Capsule account",
         as_of=day_words(pipeline.as_of.isoformat()),
+        selection=options.selection,
+        overdue_dropped=options.overdue == "drop",
         loaded_at=f"{pipeline.loaded_at:%Y-%m-%d %H:%M} UTC",
         version=__version__,
         heads=heads,
@@ -157,6 +171,7 @@ def write_html(
         ],
         severities=pipeline.issues["severity"].value_counts().to_dict(),
         settings=_settings(pipeline, options),
+        files=_files(options, converted=converted),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -174,6 +189,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters["money"] = amount
     environment.filters["percent"] = lambda value: cell(value, "percent").text
+    environment.filters["period"] = period_text
     environment.filters["times"] = lambda value: cell(value, "times").text
     return environment
 
@@ -206,7 +222,7 @@ def _outlook(table: pd.DataFrame, currency: str | None) -> Outlook:
     rows = table[(table[period] == now).to_numpy(dtype=bool)]
     column = rows["currency"].astype("object")
     rows = rows[(column.isna() if currency is None else column == currency).to_numpy(dtype=bool)]
-    name = now.strftime("%B %Y") if period == "month" else f"Q{now.quarter} {_year_name(now)}"
+    name = now.strftime("%B %Y") if period == "month" else period_text(now)
     if rows.empty:
         return Outlook(name, 0.0, 0.0, 0.0, 0.0)
     row = rows.iloc[0]
@@ -215,12 +231,6 @@ def _outlook(table: pd.DataFrame, currency: str | None) -> Outlook:
 
 def _now(table: pd.DataFrame) -> pd.Period:
     return pd.Period(table.attrs["as_of"], freq=table[str(table.columns[0])].dt.freq)
-
-
-def _year_name(quarter: pd.Period) -> str:
-    """Name the year of a quarter, telling fiscal years that are not calendar years."""
-    fiscal = not quarter.freqstr.endswith("DEC")
-    return f"FY{quarter.qyear}" if fiscal else f"{quarter.qyear}"
 
 
 def _current_target(
@@ -233,7 +243,7 @@ def _current_target(
     if attainment is None:
         return None
     now = _now(quarter)
-    periods = [f"{now.qyear}-Q{now.quarter}", str(_now(month)), f"{now.qyear}"]
+    periods = [now, _now(month), target_period(f"{now.qyear}", now.freqstr)]
     rows = attainment[(attainment["currency"] == currency).fillna(value=False).to_numpy(dtype=bool)]
     if "owner" in rows.columns:
         rows = rows[rows["owner"].isna()]
@@ -242,6 +252,21 @@ def _current_target(
         return None
     first = found["period"].map(periods.index).idxmin()
     return {str(name): value for name, value in found.loc[first].items()}
+
+
+def _files(options: Options, *, converted: bool) -> list[str]:
+    """Name the CSV files that are written beside the report."""
+    names = ["forecast", "scenarios", "revenue"]
+    if options.targets is not None:
+        names.append("targets")
+    if options.changes is not None:
+        names.append("changes")
+    if options.changed_deals is not None:
+        names.append("changed_deals")
+    names += ["opportunities", "data_quality"]
+    if converted:
+        names.append("rates")
+    return [f"{name}.csv" for name in names]
 
 
 def _settings(pipeline: Pipeline, options: Options) -> list[tuple[str, str]]:
@@ -257,8 +282,7 @@ def _settings(pipeline: Pipeline, options: Options) -> list[tuple[str, str]]:
             "Probability",
             "as stated in Capsule"
             if options.probability is None
-            else "corrected by what earlier deals became; charts by milestone and age show stated "
-            "ones",
+            else "corrected by what earlier deals became",
         ),
         ("Overdue deals", _POLICIES[options.overdue]),
         ("Ranges", f"P10 to P90, four outcomes in five; {correlation}"),

@@ -18,13 +18,16 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from . import plot
+from ._html_tables import period_text
 from ._money import currency_name, format_money
+from ._placing import chances
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matplotlib.axes import Axes
 
+    from ._placing import Probability
     from .schema import Pipeline
 
 _WIDTH = 5.0
@@ -37,6 +40,8 @@ _LINK = "{http://www.w3.org/1999/xlink}href"
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _FONT_FAMILY = re.compile(r"font-family: [^;]+;?\s*")
+_FONT = re.compile(r"font: (?:(?P<weight>\d+) )?(?P<size>[\d.]+px) [^;]+")
+"""How matplotlib before 3.9 writes size, weight and family."""
 
 
 @dataclass(frozen=True)
@@ -49,31 +54,51 @@ class Chart:
         Its SVG element.
     wide
         Whether it takes the whole width of the page.
+    note
+        What to know to read it.
     """
 
     svg: Markup
     wide: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The tables that the charts are drawn from; `bridge` and `attainment` may be missing."""
+    """What the charts are drawn from.
+
+    Attributes
+    ----------
+    pipeline
+        The account.
+    table, revenue
+        Its forecast and its revenue schedule, without groups.
+    bridge, attainment
+        As `history.changes` and `targets.attainment` give them, periods as periods; may be missing.
+    probability
+        The probabilities of the forecast.
+    overdue
+        What to say of overdue deals where all open deals are shown.
+    """
 
     pipeline: Pipeline
     table: pd.DataFrame
     revenue: pd.DataFrame
     bridge: pd.DataFrame | None
     attainment: pd.DataFrame | None
+    probability: Probability
+    overdue: str
 
     def of(self, currency: str | None) -> Source:
         """Return what is in one currency."""
         opportunities = self.pipeline.opportunities
-        return Source(
-            replace(self.pipeline, opportunities=_only(opportunities, currency)),
-            _only(self.table, currency),
-            _only(self.revenue, currency),
-            None if self.bridge is None else _only(self.bridge, currency),
-            None if self.attainment is None else _only(self.attainment, currency),
+        return replace(
+            self,
+            pipeline=replace(self.pipeline, opportunities=_only(opportunities, currency)),
+            table=_only(self.table, currency),
+            revenue=_only(self.revenue, currency),
+            bridge=None if self.bridge is None else _only(self.bridge, currency),
+            attainment=None if self.attainment is None else _only(self.attainment, currency),
         )
 
 
@@ -108,10 +133,11 @@ def charts(source: Source, currency: str | None, key: str) -> list[Chart]:
             _revenue_words(part.revenue, money),
         ),
         _draw(
-            lambda ax: plot.milestones(part.pipeline, ax=ax),
+            lambda ax: plot.milestones(part.pipeline, probability=part.probability, ax=ax),
             f"{key}-milestones",
             f"Open deals by milestone, {money.name}",
-            _milestone_words(part.pipeline, money),
+            _milestone_words(part, money),
+            note=part.overdue,
             height=max(_HEIGHT, 1 + _LINE * stages),
         ),
         _draw(
@@ -119,11 +145,13 @@ def charts(source: Source, currency: str | None, key: str) -> list[Chart]:
             f"{key}-ageing",
             f"Age of open deals, {money.name}",
             _ageing_words(part.pipeline, money),
+            note=part.overdue,
             height=_HEIGHT + _LINE * (stages // 3),
         ),
     ]
     attainment, bridge = part.attainment, part.bridge
     if attainment is not None and len(attainment):
+        attainment = attainment.assign(period=[period_text(one) for one in attainment["period"]])
         drawn.append(
             _draw(
                 lambda ax: plot.targets(attainment, ax=ax),
@@ -159,6 +187,7 @@ def _draw(
     title: str,
     words: str,
     *,
+    note: str = "",
     wide: bool = False,
     height: float = _HEIGHT,
 ) -> Chart:
@@ -170,7 +199,7 @@ def _draw(
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from ")
         figure.savefig(written, format="svg", transparent=True)
-    return Chart(inline(written.getvalue(), key, title, words), wide)
+    return Chart(inline(written.getvalue(), key, title, words), wide, note)
 
 
 def inline(svg: bytes, key: str, title: str, words: str) -> Markup:
@@ -208,7 +237,7 @@ def inline(svg: bytes, key: str, title: str, words: str) -> Markup:
             elif attribute == _LINK:
                 element.set(attribute, f"#{names[value[1:]]}")
             elif attribute in ("style", "clip-path"):
-                shorter = _FONT_FAMILY.sub("", value)
+                shorter = _FONT.sub(_without_family, _FONT_FAMILY.sub("", value))
                 element.set(
                     attribute, _REFERENCE.sub(lambda hit: f"url(#{names[hit[1]]})", shorter)
                 )
@@ -221,6 +250,11 @@ def inline(svg: bytes, key: str, title: str, words: str) -> Markup:
         element.text = _NOT_XML.sub("", text)
         root.insert(place, element)
     return Markup(etree.tostring(root, encoding="unicode"))  # noqa: S704 - lxml has escaped it
+
+
+def _without_family(font: re.Match[str]) -> str:
+    weight = f"; font-weight: {font['weight']}" if font["weight"] else ""
+    return f"font-size: {font['size']}{weight}"
 
 
 @dataclass(frozen=True)
@@ -242,8 +276,8 @@ def _forecast_words(table: pd.DataFrame, money: _Money) -> str:
     sums = sums.reindex([now, now + 1], fill_value=0.0)
     this, following = sums.iloc[0], sums.iloc[1]
     return (
-        f"{money.name}: in {now} won {money(this['won_value'])} and expected "
-        f"{money(this['expected_value'])}; expected in {now + 1} "
+        f"{money.name}: in {period_text(now)} won {money(this['won_value'])} and expected "
+        f"{money(this['expected_value'])}; expected in {period_text(now + 1)} "
         f"{money(following['expected_value'])}. The table of the forecast has the figures."
     )
 
@@ -251,7 +285,7 @@ def _forecast_words(table: pd.DataFrame, money: _Money) -> str:
 def _revenue_words(revenue: pd.DataFrame, money: _Money) -> str:
     period = str(revenue.columns[0])
     dated = revenue[period].dropna()
-    span = f" from {dated.min()} to {dated.max()}" if len(dated) else ""
+    span = f" from {period_text(dated.min())} to {period_text(dated.max())}" if len(dated) else ""
     return (
         f"{money.name}: revenue earned{span}: won {money(revenue['won_value'].sum())}, "
         f"open deals weighted {money(revenue['weighted_value'].sum())}."
@@ -263,13 +297,13 @@ def _open(pipeline: Pipeline) -> pd.DataFrame:
     return frame[(frame["status"] == "open").to_numpy()]
 
 
-def _milestone_words(pipeline: Pipeline, money: _Money) -> str:
-    frame = _open(pipeline)
+def _milestone_words(part: Source, money: _Money) -> str:
+    frame = _open(part.pipeline)
     if frame.empty:
         return f"{money.name}: no open deals."
     counts = frame["milestone"].astype("object").value_counts()
     most = f"; most at {counts.index[0]}, {counts.iloc[0]:,}" if len(counts) else ""
-    weighted = (frame["tcv"] * frame["probability"]).sum()
+    weighted = (frame["tcv"] * chances(frame, part.probability)).sum()
     return (
         f"{money.name}: {len(frame):,} open deals worth {money(frame['tcv'].sum())}, weighted "
         f"{money(weighted)}{most}."

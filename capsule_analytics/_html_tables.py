@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 
 from . import forecast, quality
-from ._money import currency_name, format_money
+from ._money import currency_name, format_money, percent, whole_number
 from ._placing import chances
-from .schema import TEXT
+from .plot._timeline import period_words
 
 if TYPE_CHECKING:
     from .report import Options
     from .schema import Pipeline
 
-Kind = Literal["text", "currency", "id", "count", "money", "rate", "percent", "times", "day"]
+Kind = Literal[
+    "text", "currency", "period", "id", "count", "money", "rate", "percent", "times", "day"
+]
 
 NONE = "\N{EN DASH}"
 """What stands in a cell without a value."""
@@ -46,7 +48,8 @@ class Column:
     label
         Its heading.
     kind
-        How its values are written; all but text and day are numbers, aligned right.
+        How its values are written; all but text, currency, period and day are numbers, aligned
+        right.
     """
 
     name: str
@@ -56,7 +59,7 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether the values are aligned right, and sorted largest first."""
-        return self.kind not in ("text", "currency", "day")
+        return self.kind not in ("text", "currency", "period", "day")
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,8 @@ def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN4
     """
     if kind == "currency":
         return Cell(currency_name(value), currency_name(value))
+    if kind == "period":
+        return Cell("undated", "") if pd.isna(value) else Cell(period_text(value), str(value))
     if value is None or pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):
         return Cell(NONE, "")
     if kind in ("text", "day"):
@@ -142,25 +147,21 @@ def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN4
         "count": lambda: f"{value:,}",
         "money": lambda: amount(value, currency),
         "rate": lambda: f"{value:,.6g}",
-        "percent": lambda: _percent(value),
+        "percent": lambda: percent(value),
         "times": lambda: f"{value:.1f}\N{MULTIPLICATION SIGN}",
     }[kind]()
     return Cell(text, repr(round(value, 6)))
 
 
-def _percent(ratio: float) -> str:
-    """Round to whole percent, but never to nothing or all what is not.
+def period_text(period: pd.Period) -> str:
+    """Write a period: months as in the CSV files, which sort; quarters and years in words.
 
     Examples
     --------
-    >>> _percent(0.254), _percent(0.998), _percent(0.001), _percent(1.0)
-    ('25%', '>99%', '<1%', '100%')
+    >>> period_text(pd.Period("2026-10", freq="M")), period_text(pd.Period("2027Q3", freq="Q-MAR"))
+    ('2026-10', 'Q3 FY2027')
     """
-    if 0.995 <= ratio < 1:  # noqa: PLR2004 - what would be 100
-        return ">99%"
-    if 0 < ratio < 0.005:  # noqa: PLR2004 - what would be 0
-        return "<1%"
-    return f"{ratio:.0%}"
+    return str(period) if period.freqstr == "M" else period_words(period)
 
 
 def amount(value: float, currency: object) -> str:
@@ -175,14 +176,14 @@ def amount(value: float, currency: object) -> str:
         return NONE
     if isinstance(currency, str):
         return format_money(value, currency, whole=True)
-    return f"{round(value):,}"
+    return whole_number(value)
 
 
 def forecast_table(table: pd.DataFrame, options: Options) -> Table:
     """Show the forecast from the as-of period on."""
     period, now, rows = _ahead(table)
     columns = [
-        Column(period, period.capitalize()),
+        Column(period, period.capitalize(), "period"),
         Column("currency", "Currency", "currency"),
         Column("open_deals", "Open deals", "count"),
         Column("open_value", "Open", "money"),
@@ -193,9 +194,9 @@ def forecast_table(table: pd.DataFrame, options: Options) -> Table:
         Column("p90", "P90", "money"),
     ]
     if options.target is not None:
-        columns.append(Column("chance", f"Chance of {options.target:,.0f}", "percent"))
+        columns.append(Column("chance", f"Chance of {whole_number(options.target)}", "percent"))
     note = (
-        f"From {now} on; earlier {period}s are in forecast.csv. "
+        f"From {period_text(now)} on; earlier {period}s are in forecast.csv. "
         "Expected is won plus weighted; P10 to P90 is the range that holds four outcomes in five."
     )
     title = f"Forecast by {period} and currency"
@@ -207,14 +208,14 @@ def _ahead(table: pd.DataFrame) -> tuple[str, pd.Period, pd.DataFrame]:
     period = str(table.columns[0])
     now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
     rows = table[~(table[period] < now).to_numpy(dtype=bool)]
-    return period, now, rows.assign(**{period: _periods(rows[period])})
+    return period, now, rows
 
 
 def category_table(categories: pd.DataFrame) -> Table:
     """Show what is won, committed, likely and open from the as-of period on."""
     period, _, rows = _ahead(categories)
     columns = [
-        Column(period, period.capitalize()),
+        Column(period, period.capitalize(), "period"),
         Column("currency", "Currency", "currency"),
         Column("won_value", "Won", "money"),
         Column("commit_value", "Commit", "money"),
@@ -247,7 +248,8 @@ def change_table(changed_deals: pd.DataFrame, order: Order) -> Table:
     ]
     before, after = changed_deals.attrs["before"], changed_deals.attrs["after"]
     title = f"Changes from {before} to {after}"
-    return shown("changes", title, rows, columns, file="changed_deals.csv")
+    file = "changed_deals.csv"
+    return shown("changes", title, rows, columns, file=file, printed=_PRINTED_FEW)
 
 
 def rate_table(rates: pd.DataFrame) -> Table:
@@ -276,7 +278,9 @@ def owner_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
     table = forecast.by_month(pipeline, **placing)
     now = pd.Period(pipeline.as_of, freq=table["quarter"].dt.freq)
     keys = ["owner", "currency"]
-    whole = table.groupby(keys, dropna=False)[list(_OF_WHOLE)].sum()
+    # Whatever the forecast does with overdue deals, they are open and overdue.
+    held = forecast.by_month(pipeline, by="owner", period="year", probability=options.probability)
+    whole = held.groupby(keys, dropna=False)[list(_OF_WHOLE)].sum()
     quarter = table.loc[table["quarter"] == now, [*keys, "won_value", "expected_value"]]
     rows = whole.reset_index().merge(quarter, on=keys, how="left", validate="one_to_one")
     rows = rows.fillna({"won_value": 0.0, "expected_value": 0.0})
@@ -293,7 +297,7 @@ def owner_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
         Column("overdue_deals", "Overdue deals", "count"),
         Column("overdue_value", "Overdue", "money"),
     ]
-    return shown("owners", "By owner", rows, columns)
+    return shown("owners", "By owner", rows, columns, note=overdue_words(options))
 
 
 def milestone_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
@@ -317,13 +321,33 @@ def milestone_table(pipeline: Pipeline, options: Options, order: Order) -> Table
     ]
     if len(rows["pipeline"].unique()) > 1:
         columns.insert(0, Column("pipeline", "Pipeline"))
-    return shown("milestones", "Open deals by milestone", rows, columns)
+    title = "Open deals by milestone"
+    return shown("milestones", title, rows, columns, note=overdue_words(options))
+
+
+def overdue_words(options: Options) -> str:
+    """Say that overdue deals are among the open ones, where the forecast leaves them out."""
+    dropped = options.overdue == "drop"
+    return "Overdue deals are included, unlike in the forecast." if dropped else ""
+
+
+def target_period(text: str, quarters: str) -> pd.Period:
+    """Return the period that a target names, with quarters of a frequency such as ``Q-DEC``.
+
+    Examples
+    --------
+    >>> [target_period(text, "Q-MAR") for text in ("2027-Q3", "2027", "2026-10")]
+    [Period('2027Q3', 'Q-MAR'), Period('2027', 'Y-MAR'), Period('2026-10', 'M')]
+    """
+    if "Q" in text:
+        return pd.Period(text.replace("-Q", "Q"), freq=quarters)
+    return pd.Period(text, freq="M" if "-" in text else quarters.replace("Q-", "Y-"))
 
 
 def target_table(attainment: pd.DataFrame) -> Table:
     """Show how far each target is reached."""
     columns = [
-        Column("period", "Period"),
+        Column("period", "Period", "period"),
         Column("currency", "Currency", "currency"),
         *([Column("owner", "Owner")] if "owner" in attainment.columns else []),
         Column("target", "Target", "money"),
@@ -398,11 +422,8 @@ def findings_table(pipeline: Pipeline) -> Table:
         note=note,
         file="data_quality.csv",
         rows=_FINDINGS,
+        printed=_PRINTED_FEW,
     )
-
-
-def _periods(column: pd.Series) -> pd.Series:
-    return column.astype(str).where(column.notna(), "undated").astype(TEXT)
 
 
 def _places(rows: pd.DataFrame, order: Order) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import openpyxl
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from deals import deals
 
-from capsule_analytics import _excel
+from capsule_analytics import _excel, fx, history
 from capsule_analytics._errors import ArgumentError
 from capsule_analytics._excel import write_workbook
 from capsule_analytics.report import Options, write_report
@@ -140,17 +140,71 @@ def test_the_workbook_of_a_report_has_the_figures_of_its_csv_files(tmp_path: Pat
         {"value": 10, "probability": 50, "expected_close": "2026-01-20"},
     ]
     targets = pd.DataFrame({"period": ["2026"], "currency": ["GBP"], "target": [3000.0]})
-    files = write_report(deals(rows), tmp_path, Options(xlsx=True, formats=(), targets=targets))
-    assert [path.name for path in files if path.suffix == ".xlsx"] == ["report.xlsx"]
+    written = write_report(deals(rows), tmp_path, Options(xlsx=True, formats=(), targets=targets))
+    assert [path.name for path in written if path.suffix == ".xlsx"] == ["report.xlsx"]
     book = pd.read_excel(tmp_path / "report.xlsx", sheet_name=None)
-    assert list(book) == ["Forecast", "Revenue", "Opportunities", "Data quality", "Targets"]
-    for name in ("forecast", "revenue", "targets"):
+    assert list(book) == [
+        "Forecast", "Revenue", "Categories", "Targets", "Opportunities", "Data quality"
+    ]  # fmt: skip
+    files = {
+        "Forecast": "forecast",
+        "Revenue": "revenue",
+        "Categories": "scenarios",
+        "Targets": "targets",
+    }
+    for sheet_name, file in files.items():
         pd.testing.assert_frame_equal(
-            book[name.capitalize()], pd.read_csv(tmp_path / f"{name}.csv"), check_dtype=False
+            book[sheet_name], pd.read_csv(tmp_path / f"{file}.csv"), check_dtype=False
         )
+    # In October 300 are won; 2,500.50 at 35 % are neither committed nor likely.
+    categories = book["Categories"].set_index("month").loc["2026-10"]
+    assert categories.tolist() == ["GBP", 1, 300, 1, 300, 1, 300, 1, 2500.5]
     assert book["Forecast"]["weighted_value"].tolist() == [5.0, 875.18]
     assert book["Opportunities"]["name"].tolist()[0] == "=A"
     assert (
         book["Data quality"]["check"].tolist()
         == pd.read_csv(tmp_path / "data_quality.csv")["check"].tolist()
     )
+
+
+def test_the_workbook_has_the_deals_behind_the_bridge_and_the_rates(tmp_path: Path) -> None:
+    rows = [
+        {"name": "A", "value": 100, "currency": "USD", "expected_close": "2026-10-20"},
+        {"name": "=B", "value": 50.5, "currency": "USD", "expected_close": "2026-11-20"},
+    ]
+    (tmp_path / "in.csv").write_text("date,currency,rate\n2026-10-14,USD,0.853461\n", "utf-8")
+    rates = fx.read_rates(tmp_path / "in.csv", "GBP")
+    before = deals(rows[:1], as_of=date(2026, 9, 30))
+    options = Options(
+        xlsx=True,
+        formats=(),
+        changes=history.changes(before, deals(rows)),
+        changed_deals=history.changed_deals(before, deals(rows)),
+    )
+    write_report(fx.convert(deals(rows), "GBP", rates), tmp_path, options)
+    book = openpyxl.load_workbook(tmp_path / "report.xlsx")
+    assert book.sheetnames == [
+        "Forecast", "Revenue", "Categories", "Changes", "Changed deals", "Opportunities",
+        "Data quality", "Rates",
+    ]  # fmt: skip
+    header, row = ([cell.value for cell in cells] for cells in book["Changed deals"].rows)
+    assert dict(zip(header, row, strict=True)) == {
+        "opportunity_id": 2,
+        "name": "=B",
+        "owner": None,
+        "currency": "USD",
+        "part": "new",
+        "value": 50.5,
+        "detail": "at Proposal, expected 2026-11-20",
+    }
+    header, row = ([cell.value for cell in cells] for cells in book["Rates"].rows)
+    # 100 and 50.50 dollars are 85.35 and 43.10 pounds, each rounded.
+    assert dict(zip(header, row, strict=True)) == {
+        "currency": "USD",
+        "date": datetime(2026, 10, 15),  # noqa: DTZ001
+        "rate": 0.853461,
+        "rate_date": datetime(2026, 10, 14),  # noqa: DTZ001
+        "deals": 2,
+        "original_tcv": 150.5,
+        "tcv": 128.45,
+    }

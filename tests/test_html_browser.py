@@ -40,9 +40,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     *_, before, after = ca.history.sample_history()
     targets = pd.DataFrame({"period": ["2026-Q4"], "currency": ["GBP"], "target": [500_000.0]})
     options = Options(
-        html=True, formats=(), targets=targets, changes=ca.history.changes(before, after)
+        html=True,
+        formats=(),
+        overdue="drop",
+        targets=targets,
+        changes=ca.history.changes(before, after),
+        changed_deals=ca.history.changed_deals(before, after),
+        selection="owner praman, tag Renewal",
     )
-    write_report(ca.load_sample(), folder, options)
+    # Into the pound where a rate is known: the rates are listed, and four currencies charted.
+    rates = folder / "rates-in.csv"
+    rates.write_text("date,currency,rate\n2026-10-14,EUR,0.9\n", encoding="utf-8")
+    converted = ca.fx.convert(
+        ca.load_sample(), "GBP", ca.fx.read_rates(rates, "GBP"), missing="flag"
+    )
+    write_report(converted, folder, options)
     chosen = webdriver.ChromeOptions()
     chosen.binary_location = BROWSER
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
@@ -122,6 +134,49 @@ def test_nothing_is_wider_than_the_window(browser: Any, width: int) -> None:
     )
     assert len(charts) == 16
     assert all(200 < chart <= card for chart, card in charts)
+
+
+WIDEST = """
+const [selector, shown] = arguments;
+return [...document.querySelectorAll(selector)].map(
+  element => element.getBoundingClientRect().right - shown)
+"""
+
+
+def test_on_a_phone_every_currency_shows_all_its_figures(browser: Any) -> None:
+    resize(browser, 360)
+    beyond = browser.execute_script(WIDEST, ".currencies td", 360)
+    assert len(beyond) > 20
+    assert max(beyond) < 0
+    label = "return getComputedStyle(document.querySelector('.currencies td'), '::before').content"
+    assert browser.execute_script(label) == '"Expected in October 2026, P10 to P90"'
+    resize(browser, 1280)
+    assert browser.execute_script(label) in {"none", "normal"}
+
+
+def test_on_a_phone_wide_charts_scroll_inside_their_figure_and_say_so(browser: Any) -> None:
+    resize(browser, 360)
+    rooms = browser.execute_script(
+        "return [...document.querySelectorAll('.chart.wide')].map(figure => ["
+        " figure.scrollWidth, figure.clientWidth, figure.getBoundingClientRect().right,"
+        " getComputedStyle(figure, '::before').content])"
+    )
+    assert len(rooms) > 1
+    for whole, seen, right, hint in rooms:
+        assert whole > seen
+        assert right <= 360
+        assert "Scroll sideways" in hint
+    moved = browser.execute_script(
+        "const figure = document.querySelector('.chart.wide');"
+        "figure.scrollLeft = 9999;"
+        "return figure.querySelector('svg').getBoundingClientRect().right"
+    )
+    assert moved <= 360
+    resize(browser, 800)
+    assert browser.execute_script(
+        "return [...document.querySelectorAll('.chart.wide')].every("
+        "figure => figure.scrollWidth <= figure.clientWidth)"
+    )
 
 
 def test_dark_mode_has_light_text_on_dark_cards(browser: Any) -> None:
