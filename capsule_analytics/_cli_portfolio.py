@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._cli_account import options
+from ._cli_account import options, typed_wins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,6 +15,7 @@ portfolio_options = options(
     click.option(
         "--portfolio",
         metavar="PATH",
+        callback=typed_wins,
         help="Report many accounts instead: the Parquet export of capsule-snapshot, a folder or"
         " an address such as s3://bucket/export. Tables only.",
     ),

@@ -10,7 +10,7 @@ import click
 from . import __version__
 from ._cli_account import account_options, filter_options, load_account
 from ._cli_checks import check_options
-from ._cli_config import DEFAULT, config_option, write_template
+from ._cli_config import config_option
 from ._cli_portfolio import portfolio_options, report_portfolio
 from ._cli_run import Day, finish, run
 
@@ -48,14 +48,6 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     if not set(formats) <= {"png", "svg", "pdf"}:
         raise click.BadParameter("name png, svg or pdf, separated by commas", ctx, param)
     return formats
-
-
-def _init(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001
-    """Write a configuration and end."""
-    if value:
-        write_template()
-        click.echo(f"Wrote {DEFAULT}; edit it, then run capsule-report.")
-        ctx.exit()
 
 
 @click.command(epilog=_EXAMPLE, context_settings={"max_content_width": 100})
@@ -153,15 +145,7 @@ def _init(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # n
 )
 @click.option("--html", is_flag=True, help="Write report.html too: everything in one file.")
 @click.option("--xlsx", is_flag=True, help="Write report.xlsx too: the tables as a workbook.")
-@config_option("capsule_analytics.cli:report", "capsule_analytics.cli_snapshot:snapshot")
-@click.option(
-    "--init",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_init,
-    help=f"Write a commented {DEFAULT} and end.",
-)
+@config_option("capsule_analytics.cli:report", "capsule_analytics.cli_snapshot:snapshot", init=True)
 @click.option("--verbose", is_flag=True, help="Say more about what went wrong.")
 @click.version_option(__version__, prog_name="capsule-report")
 def report(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by name
@@ -216,6 +200,11 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
     if before:
         changes = history.changes(before[0], pipeline)
         changed_deals = history.changed_deals(before[0], pipeline)
+    goals = None
+    if chosen["targets"] is not None:
+        goals = targets.read_targets(chosen["targets"])
+        for sentence in targets.unmatched(pipeline, goals):
+            click.echo(f"Warning: {sentence}.", err=True)
     same = (
         "by", "period", "fiscal_year_start", "overdue", "correlation", "target", "formats",
         "html", "xlsx",
@@ -225,7 +214,7 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
         probability="calibrated" if "calibrated" in pipeline.opportunities.columns else None,
         changes=changes,
         changed_deals=changed_deals,
-        targets=None if chosen["targets"] is None else targets.read_targets(chosen["targets"]),
+        targets=goals,
         thresholds={"commit": chosen["commit"], "best_case": chosen["best_case"]},
         selection=", ".join(f"{name} {chosen[name]}" for name in _FILTERS if chosen[name]),
         inputs=tuple(chosen[name] for name in _INPUTS if chosen[name] is not None),

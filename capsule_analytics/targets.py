@@ -154,15 +154,15 @@ def attainment(
     targets have it, ``target``, ``won_value``, ``expected_value`` (amounts in the row's currency,
     not rounded), ``attainment`` (ratio; NaN for a target of 0), ``gap`` (amount), ``coverage``
     (ratio; NaN where there is no gap), ``chance`` (0 to 1; 1 once the target is won, unless an open
-    deal may take some of it back). A period without deals has zeros.
+    deal may take some of it back). A target without deals has zeros;
+    `unmatched` tells those that no deal could count for.
 
     Raises
     ------
     ArgumentError
         If an option is not valid or the frame lacks a column.
     DataError
-        If the table of targets lacks a column, has a period that is none or a negative target, or
-        names a currency or an owner that no deal has, open or closed.
+        If the table of targets lacks a column, or has a period that is none or a negative target.
     MissingExtraError
         If a correlation is asked for and scipy is not installed.
 
@@ -187,8 +187,6 @@ def attainment(
     frame, day = resolve(deals, as_of)
     by = ["owner"] if "owner" in targets.columns else []
     placed = place(frame, day, by=by, overdue=overdue, probability=probability)
-    for name in ("currency", *by):
-        _check_known(name, targets[name], frame[name])
     close = placed["close"].to_numpy()
     numbers = {
         kind: buckets(close, kind, fiscal_year_start) for kind in ("month", "quarter", "year")
@@ -208,15 +206,41 @@ def attainment(
     return table
 
 
-def _check_known(name: str, wanted: pd.Series, of_deals: pd.Series) -> None:
-    """Refuse a target that no deal could ever count for; without any deals all may be right."""
-    known = set(of_deals.dropna())
-    for text in wanted.dropna():
-        if known and text not in known:
-            raise DataError(
-                f"there is a target for the {name} {text!r}, but no deal has it; there are "
-                f"{', '.join(sorted(map(str, known)))}"
-            )
+def unmatched(deals: Pipeline | pd.DataFrame, targets: pd.DataFrame) -> list[str]:
+    """Say which targets no deal could count for: their currency or owner may be mistyped.
+
+    Parameters
+    ----------
+    deals
+        A pipeline, or a frame of its columns.
+    targets
+        A table as of `read_targets`.
+
+    Returns
+    -------
+    A sentence for each currency and owner with a target that no deal, open or closed, has. Such a
+    target is not wrong: a new colleague has one before the first deal.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> targets = pd.DataFrame({"period": ["2026-Q4"], "currency": ["GPB"], "target": [500_000.0]})
+    >>> unmatched(ca.load_sample(), targets)
+    ["there is a target for the currency 'GPB', and no deal has it; there are CHF, EUR, GBP, USD,
+    XXX"]
+    """
+    frame, _ = resolve(deals, None)
+    sentences = []
+    for name in ("currency", "owner"):
+        known = sorted(set(frame[name].dropna().astype(str))) if name in frame.columns else []
+        wanted = targets[name].dropna().unique() if name in targets.columns else []
+        sentences += [
+            f"there is a target for the {name} {text!r}, and no deal has it; there are "
+            f"{', '.join(known) or 'none'}"
+            for text in wanted
+            if text not in known
+        ]
+    return sentences
 
 
 def _figures(placed: pd.DataFrame, target: float, correlation: float) -> list[float]:

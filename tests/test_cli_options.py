@@ -221,6 +221,15 @@ def test_charts_of_groups_show_the_whole(tmp_path: Path) -> None:
         assert (tmp_path / "tags" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
 
 
+def test_targets_that_no_deal_could_count_for_are_told(tmp_path: Path) -> None:
+    targets = tmp_path / "targets.csv"
+    targets.write_text("period,currency,owner,target\n2026-Q4,GBP,,9\n2026-Q4,GBP,nobody,9\n")
+    done = command("capsule-report", "--sample", "--targets", targets, "--out", tmp_path / "out")
+    assert done.returncode == 0
+    assert done.stderr.startswith("Warning: there is a target for the owner 'nobody', and no deal")
+    assert done.stderr.count("\n") == 1
+
+
 def test_changes_since_today_or_later(tmp_path: Path) -> None:
     done = command("capsule-report", "--sample", "--changes-since", "2026-10-15", "--out", tmp_path)
     assert done.returncode == 1

@@ -10,7 +10,7 @@ import pytest
 from deals import deals
 
 from capsule_analytics._errors import ArgumentError, DataError
-from capsule_analytics.targets import attainment, read_targets
+from capsule_analytics.targets import attainment, read_targets, unmatched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,18 +119,18 @@ def test_owners_have_their_own_targets_beside_the_teams() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"currency": "GPB"}, "the currency 'GPB', but no deal has it; there are EUR, GBP"),
-        ({"owner": "anne"}, "the owner 'anne', but no deal has it; there are ann, bob"),
+        ({"currency": "GPB"}, "the currency 'GPB', and no deal has it; there are EUR, GBP"),
+        ({"owner": "anne"}, "the owner 'anne', and no deal has it; there are ann, bob"),
     ],
 )
-def test_a_target_that_no_deal_could_count_for_is_an_error(
-    wrong: dict[str, str], message: str
-) -> None:
-    targets = one("2026-10", 80).assign(**wrong)
-    with pytest.raises(DataError, match=message):
-        attainment(deals(DEALS), targets)
-    # An account without any deal does not tell which currencies and owners it will have.
-    assert attainment(deals([]), targets)["won_value"].tolist() == [0]
+def test_a_target_that_no_deal_could_count_for_is_told(wrong: dict[str, str], message: str) -> None:
+    """It may be a new colleague's, or mistyped: it has zeros, and is told."""
+    goals = one("2026-10", 80).assign(**wrong)
+    assert attainment(deals(DEALS), goals)["won_value"].tolist() == [0]
+    assert unmatched(deals(DEALS), goals) == [f"there is a target for {message}"]
+    assert unmatched(deals(DEALS), one("2026-10", 80)) == []
+    (said,) = unmatched(deals([]), one("2026-10", 80))
+    assert said.endswith("no deal has it; there are none")
 
 
 def test_an_owner_with_lost_deals_alone_has_zeros() -> None:
