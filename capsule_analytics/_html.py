@@ -44,7 +44,7 @@ from ._html_tables import (
 from .plot._panels import by_currency, day_words
 
 if TYPE_CHECKING:
-    from .report import Options
+    from ._report_options import Options
     from .schema import Pipeline
 
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -16,7 +16,7 @@ from ._placing import chances
 from .plot._timeline import period_words
 
 if TYPE_CHECKING:
-    from .report import Options
+    from ._report_options import Options
     from .schema import Pipeline
 
 Kind = Literal[
