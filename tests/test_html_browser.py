@@ -143,11 +143,16 @@ return [...document.querySelectorAll(selector)].map(
 """
 
 
-def test_on_a_phone_every_currency_shows_all_its_figures(browser: Any) -> None:
-    resize(browser, 360)
-    beyond = browser.execute_script(WIDEST, ".currencies td", 360)
+@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_every_currency_shows_all_its_figures(browser: Any, width: int) -> None:
+    resize(browser, width)
+    beyond = browser.execute_script(WIDEST, ".currencies td", width)
     assert len(beyond) > 20
     assert max(beyond) < 0
+
+
+def test_on_a_phone_the_figures_of_a_currency_are_named_one_by_one(browser: Any) -> None:
+    resize(browser, 360)
     label = "return getComputedStyle(document.querySelector('.currencies td'), '::before').content"
     assert browser.execute_script(label) == '"Expected in October 2026, P10 to P90"'
     resize(browser, 1280)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import pytest
 import capsule_analytics as ca
 from capsule_analytics import plot
 from capsule_analytics.plot import _style
+from capsule_analytics.plot._letters import missing_letters_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,3 +219,40 @@ def test_the_fills_differ_in_lightness() -> None:
     assert abs(won - late) > 30
     assert _style.LATE["hatch"]
     assert "hatch" not in _style.WEIGHTED
+
+
+def test_letters_that_no_font_has_are_told_once_for_all_charts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_style, "_MORE_FONTS", ())
+    figures = armenian()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with missing_letters_told():
+            for fig in figures:
+                fig.canvas.draw()
+            warnings.warn("something else", FutureWarning, stacklevel=1)
+    other, letters = caught
+    assert (other.category, str(other.message)) == (FutureWarning, "something else")
+    assert "no installed font has the letters \N{ARMENIAN CAPITAL LETTER HO} " in str(
+        letters.message
+    )
+    assert "Glyph" not in str(letters.message)
+    assert letters.filename == __file__
+
+
+def test_of_many_letters_that_no_font_has_some_are_named() -> None:
+    def lack(letters: str) -> None:
+        with missing_letters_told():
+            for letter in letters:
+                warnings.warn(f"Glyph {ord(letter)} (X) missing from font(s) F.", stacklevel=1)
+
+    with pytest.warns(UserWarning, match=r"letters a b c d e f g h i j and 2 more: names"):
+        lack("abcdefghijkl")
+
+
+def test_nothing_is_told_where_no_letter_is_missing() -> None:
+    with missing_letters_told():
+        plot.slippage(
+            pd.DataFrame({"owner": ["amy"], "deals": [1], "pushed": [0], "mean_days": [0.0]})
+        )[0].canvas.draw()
