@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
     -------
     0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    warnings.showwarning = _show_warning
     verbose = "--verbose" in (sys.argv if args is None else args)
     try:
         code = command.main(args, standalone_mode=False)
@@ -78,6 +80,11 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
         )
         return 1
     return int(code or 0)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Tell a warning as a user reads it, without the line of code that gave it."""
+    click.echo(f"Warning: {message}", err=True)
 
 
 def finish(code: int) -> None:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ._money import whole_number
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
@@ -133,7 +135,7 @@ def _forecast(table: pd.DataFrame, file: str = "forecast.csv") -> Table:
             "undated" if row[period] is None or row[period] != row[period] else str(row[period]),
             *("none" if not isinstance(row[name], str) else row[name] for name in groups),
             f"{row['open_deals']:,}",
-            *(f"{row[name]:,.0f}" for name in amounts),
+            *(whole_number(row[name]) for name in amounts),
         )
     return view
 

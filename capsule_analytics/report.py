@@ -204,14 +204,16 @@ def _write_charts(
     from matplotlib import pyplot as plt  # noqa: PLC0415 - a second to import, needed here alone
 
     from . import plot  # noqa: PLC0415
+    from .plot._letters import missing_letters_told  # noqa: PLC0415
 
-    for name, table in tables.items():
-        if table is None or not formats:
-            continue
-        figure, _ = getattr(plot, name)(table)
-        for suffix in formats:
-            figure.savefig(folder / f"{name}.{suffix}", dpi=_DPI, bbox_inches="tight")
-        plt.close(figure)
+    with missing_letters_told():
+        for name, table in tables.items():
+            if table is None or not formats:
+                continue
+            figure, _ = getattr(plot, name)(table)
+            for suffix in formats:
+                figure.savefig(folder / f"{name}.{suffix}", dpi=_DPI, bbox_inches="tight")
+            plt.close(figure)
 
 
 @contextmanager

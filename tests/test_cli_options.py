@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from decimal import Decimal
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 from commands import BIN, command, environment
 
 import capsule_analytics as ca
 from capsule_analytics._cli_config import read_config, write_template
+from capsule_analytics._cli_run import run as run_command
 from capsule_analytics._errors import ConfigError
 from capsule_analytics.cli import report
 from capsule_analytics.sandbox import Sandbox
@@ -228,6 +231,17 @@ def test_targets_that_no_deal_could_count_for_are_told(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr.startswith("Warning: there is a target for the owner 'nobody', and no deal")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_warning_is_one_line_of_words(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def warn() -> None:
+        warnings.warn("no installed font has the letters", UserWarning, stacklevel=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert run_command(warn, []) == 0
+    assert capsys.readouterr().err == "Warning: no installed font has the letters\n"
 
 
 def test_changes_since_today_or_later(tmp_path: Path) -> None:
