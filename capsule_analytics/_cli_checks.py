@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import click
-from click.core import ParameterSource
+
+from ._cli_account import is_typed
 
 _OF_PORTFOLIO = frozenset(
     {
@@ -36,7 +37,7 @@ def check_options() -> None:
     chosen = context.params
     names = {str(parameter.name): parameter.opts[0] for parameter in context.command.params}
     for name, typed in names.items():
-        if context.get_parameter_source(name) != ParameterSource.COMMANDLINE:
+        if not is_typed(context, name):
             continue
         if chosen["portfolio"] is not None and name not in _OF_PORTFOLIO:
             raise click.UsageError(f"{typed} is of no use with --portfolio")
