@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from . import fx
-from ._engines import frames, tree
+from ._engines import frame_of, frames, tree
 from ._errors import ArgumentError, DataError, TransportError, missing_extra
 from ._store_file import OFFLINE
 from ._sums import add
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from datetime import date
 
     from ._portfolio_files import Place, Unit
+
+_FETCHED_AT_ONCE = 8
+"""Files that are fetched over a network at the same time."""
 
 _PATIENCE = 20.0
 """Seconds within which the scheduler of a cluster must answer."""
@@ -88,6 +93,7 @@ class Reading:
     def __call__(self, batch: Sequence[Unit]) -> Result:
         """Sum a batch; where it cannot be read, sum its accounts one by one and leave out some."""
         import duckdb  # noqa: PLC0415 - an optional dependency
+        import pyarrow as pa  # noqa: PLC0415 - an optional dependency
 
         cut = {unit.account: unit for unit in batch if not unit.files}
         left_out = [self._left_out(unit, "has no file") for unit in cut.values()]
@@ -98,7 +104,7 @@ class Reading:
             return Result([add(map(self._sum, self._chunks(kept)))], left_out)
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
-        except (duckdb.Error, OSError, DataError) as error:
+        except (duckdb.Error, pa.ArrowException, OSError, DataError) as error:
             accounts = dict.fromkeys(unit.account for unit in kept)
             if len(accounts) > 1:
                 each = joined(
@@ -136,31 +142,57 @@ class Reading:
         return iter([pd.concat(others) if others else first])
 
     def _frames(self, batch: Sequence[Unit]) -> Iterator[pd.DataFrame]:
-        """Read the columns of a batch with the account and the day, in chunks."""
-        import duckdb  # noqa: PLC0415 - an optional dependency
-
+        """Read the columns of a batch with the account and the day, in chunks; first none."""
         system, _ = self.place.open()
         held = {file: unit for unit in batch for file in unit.files}
-        local = "file" in _protocols(system)
-        names = list(held) if local else [system.unstrip_protocol(file) for file in held]
+        if "file" in _protocols(system):
+            return self._local_frames(held)
+        return self._fetched_frames(system, held)
+
+    def _local_frames(self, held: dict[str, Unit]) -> Iterator[pd.DataFrame]:
+        import duckdb  # noqa: PLC0415 - an optional dependency
+
         with duckdb.connect(config=OFFLINE) as connection:
             # Rows need no order to be summed, and keeping it costs memory.
             connection.execute("SET preserve_insertion_order = false")
-            if not local:
-                connection.register_filesystem(system)
             relation = connection.read_parquet(
-                names, union_by_name=True, filename=True, hive_partitioning=False
+                list(held), union_by_name=True, filename=True, hive_partitioning=False
             )
             for frame in frames(relation, [*self.columns, "filename"]):
                 files = frame.pop("filename").cat
-                units = [
-                    held[system._strip_protocol(name)]  # noqa: SLF001 - meant for others, as fsspec says
-                    for name in files.categories
-                ]
+                units = [held[name] for name in files.categories]
                 yield frame.assign(
                     account=_of_files(files, [unit.account for unit in units]),
                     day=_of_files(files, [unit.day.isoformat() for unit in units]),
                 )
+
+    def _fetched_frames(self, system: Any, held: dict[str, Unit]) -> Iterator[pd.DataFrame]:  # noqa: ANN401
+        """Fetch several files at a time.
+
+        DuckDB could read them through fsspec too, but its threads and Python's then wait for each
+        other for ever in some of its releases.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - an optional dependency
+        import pyarrow.parquet as pq  # noqa: PLC0415 - an optional dependency
+
+        def fetch(file: str) -> pa.Table:
+            with system.open(file, "rb") as handle:
+                parquet = pq.ParquetFile(handle)
+                names = parquet.schema_arrow.names
+                return parquet.read([name for name in self.columns if name in names])
+
+        def framed(table: pa.Table, account: str, day: str) -> pd.DataFrame:
+            frame = frame_of(table, self.columns)
+            zeros = np.zeros(len(frame), dtype=np.int8)
+            return frame.assign(
+                account=pd.Categorical.from_codes(zeros, pd.Index([account], dtype=object)),
+                day=pd.Categorical.from_codes(zeros, pd.Index([day], dtype=object)),
+            )
+
+        yield framed(pa.table({}), "", "")
+        with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
+            for unit, table in zip(held.values(), pool.map(fetch, held), strict=True):
+                yield framed(table, unit.account, unit.day.isoformat())
 
 
 def _of_files(files: pd.Series, values: list[str]) -> pd.Categorical:

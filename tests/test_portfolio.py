@@ -193,6 +193,12 @@ def test_any_address_and_engine_give_one_table(
         for address in (str(export), f"file://{export}", "memory://export"):
             found = Portfolio(address).by_month(by=["account", "owner"], engine=engine)
             pd.testing.assert_frame_equal(found, wanted, check_exact=True)
+            moved = Portfolio(address).changes(FIRST, engine=engine)
+            pd.testing.assert_frame_equal(moved, Portfolio(export).changes(FIRST))
+        memory.pipe("/export/account=nil/day=2026-10-14/part.parquet", b"PAR1 and no more")
+        rest = Portfolio("memory://export", on_error="skip").by_month(engine=engine)
+        assert [found["account"] for found in rest.attrs["left_out"]] == ["nil"]
+        assert set(rest["account"]) == {"acme", "bolt & co"}
     finally:
         memory.rm("/export", recursive=True)
 
