@@ -27,6 +27,20 @@ def run(out: Path, *args: str | Path) -> pd.DataFrame:
     return pd.read_csv(out / "forecast.csv", keep_default_na=False)
 
 
+def rates_file(folder: Path) -> Path:
+    """Write rates of each day for all currencies of the sample account but XXX."""
+    rates = folder / "rates.csv"
+    rates.write_text(
+        "date,currency,rate\n"
+        + "".join(
+            f"{day:%Y-%m-%d},{code},{rate}\n"
+            for day in pd.date_range("2024-01-01", "2026-10-15", freq="D")
+            for code, rate in (("EUR", "0.85"), ("USD", "0.75"), ("CHF", "0.90"))
+        )
+    )
+    return rates
+
+
 def test_groups_and_fiscal_quarters(tmp_path: Path) -> None:
     table = run(tmp_path, "--by", "owner", "--period", "quarter", "--fiscal-year-start", "4")
     assert list(table.columns[:4]) == ["quarter", "currency", "owner", "open_deals"]
@@ -51,15 +65,7 @@ def test_overdue_deals_roll_into_the_month_or_drop_out(tmp_path: Path) -> None:
 
 
 def test_a_home_currency_shows_the_rates_and_the_originals(tmp_path: Path) -> None:
-    rates = tmp_path / "rates.csv"
-    rates.write_text(
-        "date,currency,rate\n"
-        + "".join(
-            f"{day:%Y-%m-%d},{code},{rate}\n"
-            for day in pd.date_range("2024-01-01", "2026-10-15", freq="D")
-            for code, rate in (("EUR", "0.85"), ("USD", "0.75"), ("CHF", "0.90"))
-        )
-    )
+    rates = rates_file(tmp_path)
     out = tmp_path / "report"
     options = ("--home-currency", "GBP", "--rates", rates)
     refused = command("capsule-report", "--sample", "--out", out, *options)
@@ -133,15 +139,7 @@ def test_the_changes_since_a_day_add_up(tmp_path: Path) -> None:
 
 def test_changes_in_a_home_currency_are_those_of_the_whole_pipeline(tmp_path: Path) -> None:
     """Both days are converted at today's rates, so the closing bar is the open pipeline."""
-    rates = tmp_path / "rates.csv"
-    rates.write_text(
-        "date,currency,rate\n"
-        + "".join(
-            f"{day:%Y-%m-%d},{code},{rate}\n"
-            for day in pd.date_range("2024-01-01", "2026-10-15", freq="D")
-            for code, rate in (("EUR", "0.85"), ("USD", "0.75"), ("CHF", "0.90"))
-        )
-    )
+    rates = rates_file(tmp_path)
     out = tmp_path / "report"
     table = run(out, "--changes-since", "2026-09-30", "--home-currency", "GBP", "--rates", rates,
                 "--missing-rate", "flag")  # fmt: skip
