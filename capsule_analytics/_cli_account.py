@@ -106,7 +106,12 @@ filter_options = options(
     click.option("--milestone", metavar="NAME", help="Only deals at this milestone."),
     click.option("--tag", metavar="NAME", help="Only deals with this tag."),
     click.option("--owner", metavar="NAME", help="Only deals of this owner (user name)."),
-    click.option("--as-of", type=Day(), help="Day from which to look; default today (UTC)."),
+    click.option(
+        "--as-of",
+        type=Day(),
+        help="Day from which to look; default today (UTC), or the day of the sample account or of a"
+        " portfolio's newest snapshot.",
+    ),
 )
 """Which of its deals, seen from which day."""
 
