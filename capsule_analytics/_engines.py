@@ -200,6 +200,8 @@ def frame_of(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
     data = {}
     for name in columns:
         held = table[name] if name in table.column_names else pa.nulls(table.num_rows)
+        if held.null_count == len(held):  # of whatever type
+            held = pa.nulls(len(held))
         values = pa.chunked_array([held]) if isinstance(held, pa.Array) else held
         try:
             data[name] = _READ[_KINDS.get(name, "text")](values.combine_chunks())
