@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import calibration as calibration
+    from . import errors as errors
     from . import forecast as forecast
     from . import fx as fx
     from . import history as history
@@ -33,15 +34,16 @@ if TYPE_CHECKING:
     from . import scenarios as scenarios
     from . import schema as schema
     from . import targets as targets
-    from ._errors import CapsuleError as CapsuleError
-    from .client import CapsuleClient as CapsuleClient
-    from .loader import load_pipeline as load_pipeline
-    from .loader import opportunities_from_pages as opportunities_from_pages
+    from .api import CapsuleClient as CapsuleClient
+    from .errors import CapsuleError as CapsuleError
+    from .load import load_pipeline as load_pipeline
+    from .load import opportunities_from_pages as opportunities_from_pages
     from .sample import load_sample as load_sample
     from .schema import Pipeline as Pipeline
 
 _MODULES = (
     "calibration",
+    "errors",
     "forecast",
     "fx",
     "history",
@@ -55,12 +57,12 @@ _MODULES = (
     "targets",
 )
 _NAMES = {
-    "CapsuleClient": "client",
-    "CapsuleError": "_errors",
+    "CapsuleClient": "api",
+    "CapsuleError": "errors",
     "Pipeline": "schema",
-    "load_pipeline": "loader",
+    "load_pipeline": "load",
     "load_sample": "sample",
-    "opportunities_from_pages": "loader",
+    "opportunities_from_pages": "load",
 }
 
 __all__ = ["__version__", *_MODULES, *_NAMES]  # noqa: PLE0604 - the two lists above

@@ -5,14 +5,14 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from ._money import currency_name, format_money
-from .schema import STATUSES
+from capsule_analytics._words import currency_name, format_money
+from capsule_analytics.schema import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .risk import Distribution
-    from .schema import Pipeline
+    from capsule_analytics.risk import Distribution
+    from capsule_analytics.schema import Pipeline
 
 # Colours are of the notebook: its text colour, thinned for lines.
 _CARD = (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
-from .schema import DURATION_BASES, TEXT
+from capsule_analytics.schema import DURATION_BASES, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

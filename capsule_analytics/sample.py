@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import orjson
 import pandas as pd
 
-from . import _v2
-from ._assemble import assemble, milestone_frame
+from capsule_analytics.api import api_of
+from capsule_analytics.load import assemble, milestone_frame
 
 if TYPE_CHECKING:
-    from .schema import Pipeline
+    from capsule_analytics.schema import Pipeline
 
 
 def sample_folder() -> Path:
@@ -48,15 +48,16 @@ def load_sample(as_of: date | None = None) -> Pipeline:
     >>> pipeline.as_of.isoformat(), sorted(pipeline.opportunities["status"].unique())
     ('2026-10-15', ['lost', 'open', 'won'])
     """
+    v2 = api_of("v2")
     body = account_path().read_bytes()
     about = orjson.loads(body)["account"]
     day = date.fromisoformat(about["asOf"])
-    milestones, _ = _v2.parse_milestones(body, {})
+    milestones, _ = v2.parse_milestones(body, {})
     return assemble(
-        [_v2.parse_page(body, {}).columns],
-        typed=_v2.TYPED,
-        milestones=milestone_frame(milestones, typed=_v2.TYPED),
-        currencies=_v2.parse_currencies(body),
+        [v2.parse_page(body, {}).columns],
+        typed=v2.TYPED,
+        milestones=milestone_frame(milestones, typed=v2.TYPED),
+        currencies=v2.parse_currencies(body),
         loaded_at=pd.Timestamp(day, tz="UTC"),
         as_of=as_of or day,
         account=about["name"],

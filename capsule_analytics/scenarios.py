@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ._engines import table_of
-from ._errors import ArgumentError
-from ._placing import Overdue, Period, Probability, buckets, dated, place
-from ._sums import group_names
-from .schema import TEXT, Pipeline
+from capsule_analytics._deals import (
+    Overdue,
+    Period,
+    Probability,
+    buckets,
+    dated,
+    group_names,
+    place,
+    table_of,
+)
+from capsule_analytics.errors import ArgumentError
+from capsule_analytics.schema import TEXT, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -130,7 +130,7 @@ class Pipeline:
 
     def _repr_html_(self) -> str:
         """Show a card in a notebook."""
-        from ._notebook import pipeline_card  # noqa: PLC0415 - only notebooks need it
+        from capsule_analytics._notebook import pipeline_card  # noqa: PLC0415 - only notebooks need it
 
         return pipeline_card(self)
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from . import risk
-from ._errors import ArgumentError, DataError
-from ._placing import Overdue, Period, Probability, buckets, place, resolve
-from .schema import TEXT, Pipeline
+from capsule_analytics import risk
+from capsule_analytics._deals import Overdue, Period, Probability, buckets, place, resolve
+from capsule_analytics.errors import ArgumentError, DataError
+from capsule_analytics.schema import TEXT, Pipeline
 
 if TYPE_CHECKING:
     from datetime import date

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from capsule_analytics._assemble import assemble, milestone_frame
+from capsule_analytics.load._frame import assemble, milestone_frame
 from capsule_analytics.schema import COLUMNS, RAW_NAMES, Pipeline
 
 AS_OF = date(2026, 10, 15)

@@ -10,7 +10,7 @@ import pytest
 from deals import deals
 
 from capsule_analytics import calibration
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.history import sample_history
 
 if TYPE_CHECKING:

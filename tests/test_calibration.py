@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from capsule_analytics import calibration, forecast, scenarios, targets
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline

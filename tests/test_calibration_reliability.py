@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from capsule_analytics import calibration
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 FORECASTS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
 

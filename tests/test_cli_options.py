@@ -13,10 +13,10 @@ import pytest
 from commands import BIN, command, environment
 
 import capsule_analytics as ca
-from capsule_analytics._cli_config import read_config, write_template
-from capsule_analytics._cli_run import run as run_command
-from capsule_analytics._errors import ConfigError
 from capsule_analytics.cli import report
+from capsule_analytics.cli._config import read_config, write_template
+from capsule_analytics.cli._run import run as run_command
+from capsule_analytics.errors import ConfigError
 from capsule_analytics.sandbox import Sandbox
 
 

@@ -16,7 +16,7 @@ from sandbox_account import ACME, account, deal
 
 import capsule_analytics as ca
 from capsule_analytics import CapsuleClient
-from capsule_analytics._errors import (
+from capsule_analytics.errors import (
     ApiError,
     ArgumentError,
     AuthenticationError,

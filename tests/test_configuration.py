@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from commands import BIN, environment
 from sandbox_account import account
 
-from capsule_analytics import cli, cli_snapshot, history
-from capsule_analytics._cli_config import config_option, read_config
-from capsule_analytics._errors import ConfigError
+from capsule_analytics import cli, history
+from capsule_analytics.cli._config import config_option, read_config
+from capsule_analytics.errors import ConfigError
 from capsule_analytics.sandbox import Sandbox
 
-COMMANDS = "capsule_analytics.cli:report", "capsule_analytics.cli_snapshot:snapshot"
+COMMANDS = "capsule_analytics.cli:report", "capsule_analytics.cli:snapshot"
 
 
 def run(folder: Path, *args: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -108,7 +108,7 @@ def test_typed_accounts_win_over_an_account(tmp_path: Path) -> None:
     accounts = tmp_path / "accounts.toml"
     accounts.touch()
     one = f'account = "foo"\ntoken-file = "{accounts}"\nstore = "s"'
-    snapshot = cli_snapshot.snapshot
+    snapshot = cli.snapshot
     options = chosen(tmp_path, one, "--accounts", str(accounts), command=snapshot)
     assert (options["accounts"], options["account"]) == (accounts, None)
     assert options["store_path"] == Path("s")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_analytics import _convert as convert
-from capsule_analytics._convert import Problem
+from capsule_analytics.load import _values as convert
+from capsule_analytics.load._values import Problem
 
 
 def read(kind: str, raw: list[Any], **typed: bool) -> tuple[list[Any], list[Problem]]:

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import capsule_analytics as ca
-from capsule_analytics._placing import CALIBRATED
+from capsule_analytics._deals._placing import CALIBRATED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

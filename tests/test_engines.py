@@ -16,10 +16,11 @@ import pytest
 from deals import AS_OF, deals
 
 import capsule_analytics as ca
-from capsule_analytics import _engines, forecast, history
-from capsule_analytics._csv import round_cents
-from capsule_analytics._errors import ArgumentError, DataError
-from capsule_analytics._sums import add, combine
+from capsule_analytics import forecast, history
+from capsule_analytics._deals import _sources as _engines
+from capsule_analytics._deals._sums import add, combine
+from capsule_analytics._words import round_cents
+from capsule_analytics.errors import ArgumentError, DataError
 
 FUNCTIONS = (forecast.by_month, forecast.revenue_schedule)
 

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from deals import deals
 
-from capsule_analytics import _excel, fx, history
-from capsule_analytics._errors import ArgumentError
-from capsule_analytics._excel import write_workbook
+from capsule_analytics import fx, history
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.report import Options, write_report
+from capsule_analytics.report import _workbook as _excel
+from capsule_analytics.report._workbook import write_workbook
 
 if TYPE_CHECKING:
     from pathlib import Path

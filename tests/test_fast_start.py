@@ -15,7 +15,7 @@ HEAVY = {"pandas", "numpy", "matplotlib", "requests", "lxml", "rich", "scipy", "
     [
         "import capsule_analytics",
         "from capsule_analytics.cli import report; report.main(['--help'], standalone_mode=False)",
-        "import capsule_analytics.cli_snapshot as c; c.run(c.snapshot, ['--help'])",
+        "import capsule_analytics.cli as c; c.run(c.snapshot, ['--help'])",
         "from capsule_analytics.sandbox.cli import main",
     ],
 )

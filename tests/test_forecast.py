@@ -15,9 +15,9 @@ from drawn_deals import Record, accounts, exact_tcv, exact_weighted, frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_analytics._errors import ArgumentError
-from capsule_analytics._placing import buckets, place
-from capsule_analytics._sums import combine, sums
+from capsule_analytics._deals._placing import buckets, place
+from capsule_analytics._deals._sums import combine, sums
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.forecast import MEASURES, by_month, revenue_schedule
 from capsule_analytics.scenarios import by_category
 

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from deals import AS_OF, MILESTONES, deals
 
-from capsule_analytics import _buffers, opportunities_from_pages
-from capsule_analytics._assemble import Assembler, assemble, finish_pipeline, milestone_frame
-from capsule_analytics._errors import DataError
+from capsule_analytics import opportunities_from_pages
+from capsule_analytics.errors import DataError
+from capsule_analytics.load import _columns as _buffers
+from capsule_analytics.load._frame import Assembler, assemble, finish_pipeline, milestone_frame
 from capsule_analytics.schema import COLUMNS, RAW_NAMES, Pipeline, status_of, total_contract_value
 
 TYPES = {

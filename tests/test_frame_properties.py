@@ -15,8 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from capsule_analytics import _assemble, _buffers, opportunities_from_pages
-from capsule_analytics._assemble import assemble, milestone_frame
+from capsule_analytics import opportunities_from_pages
+from capsule_analytics.load import _columns as _buffers
+from capsule_analytics.load import _frame as _assemble
+from capsule_analytics.load._frame import assemble, milestone_frame
 from capsule_analytics.schema import RAW_NAMES, Pipeline
 
 if TYPE_CHECKING:

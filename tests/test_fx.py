@@ -13,7 +13,7 @@ import pytest
 from deals import AS_OF, deals
 
 from capsule_analytics import forecast, fx
-from capsule_analytics._errors import ArgumentError, DataError, MissingExtraError, RateError
+from capsule_analytics.errors import ArgumentError, DataError, MissingExtraError, RateError
 
 if TYPE_CHECKING:
     from pathlib import Path

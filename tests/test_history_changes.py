@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsule_analytics import history
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 if TYPE_CHECKING:
     from capsule_analytics import Pipeline

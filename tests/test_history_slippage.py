@@ -11,7 +11,7 @@ import pytest
 from deals import deals
 
 from capsule_analytics import history, load_sample
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 
 def month_ends(*histories: dict[str, Any]) -> list[Any]:

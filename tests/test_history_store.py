@@ -20,10 +20,11 @@ from deals import MILESTONES, deals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_analytics import _store_file, history, load_sample
-from capsule_analytics._assemble import milestone_frame
-from capsule_analytics._errors import ArgumentError, HistoryError
-from capsule_analytics._store_rows import DEAL_COLUMNS
+from capsule_analytics import history, load_sample
+from capsule_analytics.errors import ArgumentError, HistoryError
+from capsule_analytics.history import _store_file
+from capsule_analytics.history._store_rows import DEAL_COLUMNS
+from capsule_analytics.load._frame import milestone_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -442,12 +443,12 @@ def test_a_disk_that_is_full_leaves_the_last_snapshot(tmp_path: Path) -> None:
 WITHOUT_DUCKDB = """
 import sys
 sys.modules["duckdb"] = None
-from capsule_analytics import _errors, history, load_sample
+from capsule_analytics import errors, history, load_sample
 sample = load_sample()
 assert len(history.changed_deals(sample, sample)) == 0
 try:
     history.open_store(sys.argv[1])
-except _errors.MissingExtraError as error:
+except errors.MissingExtraError as error:
     print(error)
 """
 

@@ -13,9 +13,9 @@ from deals import deals
 from lxml import html
 
 import capsule_analytics as ca
-from capsule_analytics._html_charts import inline
-from capsule_analytics._html_tables import cell
 from capsule_analytics.report import Options, write_report
+from capsule_analytics.report._page_charts import inline
+from capsule_analytics.report._page_tables import cell
 
 if TYPE_CHECKING:
     from pathlib import Path

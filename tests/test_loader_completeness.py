@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import capsule_analytics as ca
-from capsule_analytics import _v1, _v2
-from capsule_analytics._errors import CompletenessError, NotFoundError
-from capsule_analytics._paging import Window, covers
-from capsule_analytics._wire import Deleted, Page, Query
+from capsule_analytics.api import _v1, _v2
+from capsule_analytics.api._protocol import Deleted, Page, Query
+from capsule_analytics.errors import CompletenessError, NotFoundError
+from capsule_analytics.load._paging import Window, covers
 from capsule_analytics.schema import RAW_NAMES
 
 START = datetime(2026, 10, 15, 9, tzinfo=UTC)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sandbox_account import account, deal
 
 import capsule_analytics as ca
-from capsule_analytics import _http
-from capsule_analytics._errors import (
+from capsule_analytics.api import _transport as _http
+from capsule_analytics.errors import (
     ApiError,
     ArgumentError,
     AuthenticationError,

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capsule_analytics import _money
-from capsule_analytics._csv import round_cents
-from capsule_analytics._money import (
+from capsule_analytics import _words as _money
+from capsule_analytics._words import (
     compact_number,
     currency_name,
     format_compact,
     format_money,
     percent,
+    round_cents,
     whole_number,
 )
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsule_analytics import plot
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

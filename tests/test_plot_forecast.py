@@ -12,7 +12,7 @@ import pytest
 from matplotlib.collections import LineCollection
 
 from capsule_analytics import plot
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from deals import deals
 
-from capsule_analytics import _portfolio_files, fx, history
-from capsule_analytics._errors import ArgumentError, DataError
-from capsule_analytics._portfolio_report import write_portfolio_report
+from capsule_analytics import fx, history
+from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.portfolio import Portfolio
+from capsule_analytics.portfolio import _files as _portfolio_files
+from capsule_analytics.report._portfolio import write_portfolio_report
 
 FIRST, SECOND = date(2026, 10, 14), date(2026, 10, 15)
 RATES = fx.Rates(

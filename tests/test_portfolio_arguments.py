@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import capsule_analytics as ca
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.portfolio import Portfolio
 
 

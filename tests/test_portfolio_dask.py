@@ -22,9 +22,11 @@ from deals import AS_OF
 from distributed import Client, LocalCluster
 
 import capsule_analytics as ca
-from capsule_analytics import _portfolio_files, _portfolio_read, forecast, history
-from capsule_analytics._errors import ArgumentError, TransportError
+from capsule_analytics import forecast, history
+from capsule_analytics.errors import ArgumentError, TransportError
 from capsule_analytics.portfolio import Portfolio
+from capsule_analytics.portfolio import _files as _portfolio_files
+from capsule_analytics.portfolio import _read as _portfolio_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr, ndtri
 
-from capsule_analytics._errors import ArgumentError, MissingExtraError
+from capsule_analytics.errors import ArgumentError, MissingExtraError
 from capsule_analytics.risk import Distribution, distribution, quantiles_by
 
 Floats = npt.NDArray[np.float64]

@@ -11,8 +11,8 @@ import pytest
 
 import capsule_analytics as ca
 from capsule_analytics import sample
-from capsule_analytics._errors import ArgumentError
-from capsule_analytics.loader import select
+from capsule_analytics.errors import ArgumentError
+from capsule_analytics.load import select
 
 FLAWS = {
     1466: {"negative_duration"},

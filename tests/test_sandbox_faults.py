@@ -11,7 +11,7 @@ import requests
 from lxml import etree
 from sandbox_account import account
 
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.sandbox import Asked, Fault, Hook, Sandbox
 
 

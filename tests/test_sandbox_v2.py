@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_account import SARAH, account, deal
 
-from capsule_analytics._errors import ArgumentError, DataError, TransportError
+from capsule_analytics.errors import ArgumentError, DataError, TransportError
 from capsule_analytics.sample import account_path
 from capsule_analytics.sandbox import Account, Fault, Hook, Sandbox
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from deals import deals
 
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.scenarios import by_category
 
 OCTOBER = "2026-10-20"

@@ -11,8 +11,8 @@ import pytest
 from deals import AS_OF, deals
 
 from capsule_analytics import forecast
-from capsule_analytics._errors import ArgumentError
-from capsule_analytics._schedule import AMOUNTS, revenue_schedule
+from capsule_analytics.errors import ArgumentError
+from capsule_analytics.forecast._schedule import AMOUNTS, revenue_schedule
 
 
 def schedule(*rows: dict[str, Any], column: str = "open_value", **options: Any) -> dict[str, float]:

@@ -15,8 +15,8 @@ from drawn_deals import Record, accounts, close_day, exact_tcv, frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_analytics._schedule import AMOUNTS, earned, revenue_schedule
-from capsule_analytics._sums import combine
+from capsule_analytics._deals._sums import combine
+from capsule_analytics.forecast._schedule import AMOUNTS, earned, revenue_schedule
 
 
 def exact(row: Record) -> dict[str, Fraction]:

@@ -10,8 +10,8 @@ from commands import command
 from sandbox_account import account
 
 from capsule_analytics import history
-from capsule_analytics._cli_accounts import read_accounts
-from capsule_analytics._errors import ConfigError
+from capsule_analytics.cli._accounts import read_accounts
+from capsule_analytics.errors import ConfigError
 from capsule_analytics.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:

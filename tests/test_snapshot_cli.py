@@ -15,7 +15,8 @@ import pytest
 from commands import command
 from sandbox_account import account
 
-from capsule_analytics import CapsuleClient, _recording, history
+from capsule_analytics import CapsuleClient, history
+from capsule_analytics.cli import _recording
 from capsule_analytics.sandbox import Sandbox
 
 if TYPE_CHECKING:

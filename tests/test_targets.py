@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from deals import deals
 
-from capsule_analytics._errors import ArgumentError, DataError
+from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.targets import attainment, read_targets, unmatched
 
 if TYPE_CHECKING:

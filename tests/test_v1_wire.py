@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from lxml import etree
 
-from capsule_analytics import _v1, opportunities_from_pages
-from capsule_analytics._errors import ArgumentError, DataError
-from capsule_analytics._wire import Query
+from capsule_analytics import opportunities_from_pages
+from capsule_analytics.api import _v1
+from capsule_analytics.api._protocol import Query
+from capsule_analytics.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
     from pathlib import Path

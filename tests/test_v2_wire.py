@@ -10,10 +10,11 @@ import orjson
 import pandas as pd
 import pytest
 
-from capsule_analytics import _v2, opportunities_from_pages
-from capsule_analytics._assemble import assemble, milestone_frame
-from capsule_analytics._errors import ArgumentError, DataError
-from capsule_analytics._wire import Query
+from capsule_analytics import opportunities_from_pages
+from capsule_analytics.api import _v2
+from capsule_analytics.api._protocol import Query
+from capsule_analytics.errors import ArgumentError, DataError
+from capsule_analytics.load._frame import assemble, milestone_frame
 from capsule_analytics.schema import RAW_NAMES, Pipeline
 
 RECORD: dict[str, Any] = {

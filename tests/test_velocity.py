@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capsule_analytics import calibration
-from capsule_analytics._errors import ArgumentError
-from capsule_analytics._velocity import median_days
+from capsule_analytics.calibration._velocity import median_days
+from capsule_analytics.errors import ArgumentError
 
 TODAY = date(2026, 10, 15)
 

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patches import Patch
 
+from capsule_analytics._words import day_words
+
 from ._columns import crown
 from ._panels import (
     about,
     by_currency,
-    day_words,
     empty,
     head,
     name_panel,

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 from ._columns import stack
 from ._over_time import over_time

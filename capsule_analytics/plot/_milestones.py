@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
-from capsule_analytics._placing import chances
+from capsule_analytics._deals import chances
+from capsule_analytics._words import day_words
 
 from ._columns import crown, stack
 from ._panels import (
     by_currency,
     columns_for,
-    day_words,
     empty,
     head,
     name_panel,
@@ -27,22 +27,13 @@ from ._panels import (
     wrap,
 )
 from ._rows import inches, label_rows, shorten, tail_rows
-from ._style import (
-    MUTED,
-    WEIGHTED,
-    WON,
-    money_axis,
-    panel_money,
-    plain_axes,
-    styled,
-    zero_line,
-)
+from ._style import MUTED, WEIGHTED, WON, money_axis, panel_money, plain_axes, styled, zero_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from capsule_analytics._placing import Probability
+    from capsule_analytics._deals import Probability
     from capsule_analytics.schema import Pipeline
 
     from ._panels import AxesArgument, Panels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capsule_analytics._money import format_money
+from capsule_analytics._words import format_money
 
 from ._panels import by_currency, columns_for, name_panel, note, open_board, say, wrap
 from ._style import money_axis, plain_axes

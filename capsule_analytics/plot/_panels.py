@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import SubFigure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from capsule_analytics._errors import ArgumentError
-from capsule_analytics._money import currency_name
+from capsule_analytics._words import currency_name, day_words
+from capsule_analytics.errors import ArgumentError
 
 from ._style import INK, MUTED, NOTE_SIZE, name_fonts
 
@@ -313,15 +313,3 @@ def about(table: pd.DataFrame) -> str:
     account, as_of = table.attrs.get("account"), table.attrs.get("as_of")
     day = f"as of {day_words(as_of)}" if as_of else ""
     return ", ".join(part for part in (account, day) if part)
-
-
-def day_words(day: str) -> str:
-    """Write an ISO date as people do.
-
-    Examples
-    --------
-    >>> day_words("2026-10-05")
-    '5 Oct 2026'
-    """
-    stamp = pd.Timestamp(day)
-    return f"{stamp.day} {stamp:%b %Y}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 from ._over_time import over_time
 from ._panels import about, empty, head, require

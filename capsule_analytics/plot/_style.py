@@ -14,7 +14,7 @@ import matplotlib.style
 from matplotlib.font_manager import fontManager
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from capsule_analytics._money import compact_number, format_compact
+from capsule_analytics._words import compact_number, format_compact
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from capsule_analytics._money import percent
+from capsule_analytics._words import percent
 
 from ._panels import about, by_currency, empty, head, name_panel, open_board, require
 from ._rows import inches, label_rows, shorten, tail_rows

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics._words import period_words
+from capsule_analytics.errors import ArgumentError
 
 from ._style import BAND
 
@@ -120,29 +121,6 @@ class Timeline:
         if self.as_of is None:
             return []
         return [Patch(facecolor=BAND, label=f"as-of {self.column} ({self.name(self.as_of)})")]
-
-
-def period_words(period: pd.Period) -> str:
-    """Write a month, quarter or year in words, a fiscal year as one.
-
-    A fiscal year is named after the calendar year in which it ends.
-
-    Examples
-    --------
-    >>> period_words(pd.Period("2026-10", freq="M"))
-    'Oct 2026'
-    >>> period_words(pd.Period("2026Q4", freq="Q-DEC")), period_words(pd.Period("2027Q3", "Q-MAR"))
-    ('Q4 2026', 'Q3 FY2027')
-    >>> period_words(pd.Period("2027", freq="Y-MAR"))
-    'FY2027'
-    """
-    freq = period.freqstr
-    if freq == "M":
-        return str(period.strftime("%b %Y"))
-    fiscal = "" if freq.endswith("-DEC") else "FY"
-    if freq.startswith("Q"):
-        return f"Q{period.quarter} {fiscal}{period.qyear}"
-    return f"{fiscal}{period.end_time:%Y}"
 
 
 def timeline(table: pd.DataFrame, source: str) -> Timeline | None:

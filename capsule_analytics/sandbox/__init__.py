@@ -30,9 +30,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from capsule_analytics.sandbox.account import Account
-    from capsule_analytics.sandbox.faults import Asked, Fault, Hook
-    from capsule_analytics.sandbox.server import Sandbox
+    from .account import Account
+    from .faults import Asked, Fault, Hook
+    from .server import Sandbox
 
 __all__ = ["Account", "Asked", "Fault", "Hook", "Sandbox"]
 
@@ -40,15 +40,15 @@ __all__ = ["Account", "Asked", "Fault", "Hook", "Sandbox"]
 def __getattr__(name: str) -> object:
     """Import the public names when they are first used: the command line starts without Flask."""
     if name == "Account":
-        from capsule_analytics.sandbox.account import Account  # noqa: PLC0415
+        from .account import Account  # noqa: PLC0415
 
         return Account
     if name in {"Asked", "Fault", "Hook"}:
-        from capsule_analytics.sandbox import faults  # noqa: PLC0415
+        from . import faults  # noqa: PLC0415
 
         return getattr(faults, name)
     if name == "Sandbox":
-        from capsule_analytics.sandbox.server import Sandbox  # noqa: PLC0415
+        from .server import Sandbox  # noqa: PLC0415
 
         return Sandbox
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

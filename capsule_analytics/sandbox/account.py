@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from capsule_analytics._errors import ArgumentError, DataError
-from capsule_analytics.sandbox.rules import Record, apply
+from capsule_analytics.errors import ArgumentError, DataError
+
+from .rules import Record, apply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

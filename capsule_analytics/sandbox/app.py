@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from capsule_analytics.sandbox import v1, v2
-from capsule_analytics.sandbox.rules import ValidationError
+from . import v1, v2
+from .rules import ValidationError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from capsule_analytics.sandbox.account import Account, Order
+    from .account import Account, Order
 
 UNAUTHORISED = 401
 TOO_MANY = 429

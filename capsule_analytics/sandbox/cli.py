@@ -11,8 +11,7 @@ from pathlib import Path
 import click
 
 from capsule_analytics import __version__
-from capsule_analytics._cli_account import read_token
-from capsule_analytics._cli_run import finish, run
+from capsule_analytics.cli import finish, read_token, run
 
 DEFAULT_TOKEN = "sandbox"  # noqa: S105
 
@@ -69,7 +68,7 @@ def sandbox(  # noqa: PLR0917 - click passes them by name
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    from capsule_analytics.sandbox.server import Sandbox  # noqa: PLC0415 - not for --help
+    from .server import Sandbox  # noqa: PLC0415 - not for --help
 
     with Sandbox(
         account, token=token, host=host, port=port, page_limit=page_limit, latency=latency

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
-from capsule_analytics._errors import ArgumentError, missing_extra
+from capsule_analytics.errors import ArgumentError, missing_extra
 
 try:
     from werkzeug.wrappers import Response
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    from capsule_analytics.sandbox.account import Account
+    from .account import Account
 
 Kind = Literal[
     "reset",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from capsule_analytics.sandbox.rules import Problem, Record, ValidationError
+from .rules import Problem, Record, ValidationError
 
 if TYPE_CHECKING:
-    from capsule_analytics.sandbox.account import Account
+    from .account import Account
 
 Kind = Literal["boolean", "date", "number", "string", "reference"]
 Test = Callable[[Record], bool]

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from capsule_analytics._errors import DataError
+from capsule_analytics.errors import DataError
 
 if TYPE_CHECKING:
-    from capsule_analytics.sandbox.account import Account
+    from .account import Account
 
 Record = dict[str, Any]
 

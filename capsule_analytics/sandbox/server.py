@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import parse_qsl
 
-from capsule_analytics._errors import ArgumentError, TransportError, missing_extra
-from capsule_analytics.sandbox.account import ORDERS, Account, Order
+from capsule_analytics.errors import ArgumentError, TransportError, missing_extra
+
+from .account import ORDERS, Account, Order
 
 try:
     from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-    from capsule_analytics.sandbox import faults as trouble
-    from capsule_analytics.sandbox.app import RateLimit, build, one_slash
+    from . import faults as trouble
+    from .app import RateLimit, build, one_slash
 except ImportError as error:
     raise missing_extra("The sandbox", "sandbox") from error
 

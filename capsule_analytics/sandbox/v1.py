@@ -11,12 +11,12 @@ from flask import Response, request
 from lxml import etree
 from werkzeug.exceptions import BadRequest, NotFound
 
-from capsule_analytics.sandbox.rules import Problem, Record, ValidationError
+from .rules import Problem, Record, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from capsule_analytics.sandbox.account import Account, Order
+    from .account import Account, Order
 
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 # XML 1.0 has no way to write these characters, so they cannot be part of an answer.

@@ -11,12 +11,12 @@ import orjson
 from flask import Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
-from capsule_analytics.sandbox.account import timestamp
-from capsule_analytics.sandbox.filters import search
-from capsule_analytics.sandbox.rules import Problem, Record, ValidationError
+from .account import timestamp
+from .filters import search
+from .rules import Problem, Record, ValidationError
 
 if TYPE_CHECKING:
-    from capsule_analytics.sandbox.account import Account, Order
+    from .account import Account, Order
 
 DEFAULT_PER_PAGE = 50
 MOST_PER_PAGE = 100

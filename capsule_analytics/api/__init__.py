@@ -1,0 +1,18 @@
+"""Capsule's HTTP API, both versions: `CapsuleClient`, and the wire records behind it."""
+
+from __future__ import annotations
+
+from ._client import CapsuleClient
+from ._client import api_of as api_of
+from ._protocol import Api as Api
+from ._protocol import Deleted as Deleted
+from ._protocol import Page as Page
+from ._protocol import Query as Query
+from ._protocol import RawColumns as RawColumns
+from ._protocol import Record as Record
+from ._records import as_utc as as_utc
+from ._transport import MAX_CONNECTIONS as MAX_CONNECTIONS
+
+__all__ = [
+    "CapsuleClient",
+]

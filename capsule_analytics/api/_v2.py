@@ -1,0 +1,407 @@
+"""API v2: JSON. Paths, parameters, parsing and serialising; the twin of `_v1`.
+
+The twins offer the same functions (`_wire.Api`), so that nothing above them knows which is in
+use. They speak in raw records: values as they came, under the names of `schema.COLUMNS`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+from requests.structures import CaseInsensitiveDict
+from requests.utils import parse_header_links
+
+from capsule_analytics import schema
+from capsule_analytics.errors import ArgumentError, DataError
+
+from ._protocol import Deleted, Page, Query, RawColumns, Record, Request, wire_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+TYPED = True
+ACCEPT = "application/json"
+CONTENT_TYPE = "application/json; charset=UTF-8"
+FIRST = 1
+SERVER_FILTERS = frozenset({"milestone", "tag", "owner"})
+DURATION_BASES = schema.DURATION_BASES
+
+_PLAIN = {
+    "id": "id",
+    "name": "name",
+    "description": "description",
+    "duration_basis": "durationBasis",
+    "duration": "duration",
+    "expected_close": "expectedCloseOn",
+    "probability": "probability",
+    "created_at": "createdAt",
+    "updated_at": "updatedAt",
+    "closed_at": "closedOn",
+}
+_NESTED = {
+    "party_id": ("party", "id"),
+    "currency": ("value", "currency"),
+    "value": ("value", "amount"),
+    "milestone": ("milestone", "name"),
+    "milestone_id": ("milestone", "id"),
+    "owner": ("owner", "username"),
+    "lost_reason": ("lostReason", "name"),
+    "team": ("team", "name"),
+}
+_PARTS = {
+    "party": "name",
+    "value": "amount",
+    "milestone": "name",
+    "owner": "username",
+    "lostReason": "name",
+    "team": "name",
+}
+"""Nested objects with the field that matters most."""
+
+_NOTHING: dict[str, Any] = {}
+
+FIELDS = frozenset(
+    {
+        "name", "description", "currency", "value", "duration_basis", "duration",
+        "expected_close", "milestone", "probability", "owner",
+    }
+)  # fmt: skip
+"""Fields of an opportunity that a client may write."""
+
+
+def root(account: str | None, base_url: str | None) -> str:  # noqa: ARG001 - twin
+    """Return the URL that every path starts from; the token tells the account."""
+    return f"{base_url}/api/v2" if base_url else "https://api.capsulecrm.com/api/v2"
+
+
+def authorization(token: str) -> str:
+    """Return the value of the Authorization header."""
+    return f"Bearer {token}"
+
+
+def step(received: int) -> int:  # noqa: ARG001 - twin
+    """Return how far to advance after a page: page numbers move by one."""
+    return 1
+
+
+def position(start: int, limit: int) -> int:
+    """Return the page on which the record number `start` stands first."""
+    if start % limit:
+        raise ArgumentError(f"API v2 reads whole pages: start={start} is no multiple of {limit}")
+    return start // limit + 1
+
+
+def get(opportunity_id: int, embed: Sequence[str] = ()) -> Request:
+    """Ask for one opportunity."""
+    return Request("GET", f"/opportunities/{opportunity_id}", _embedded(embed))
+
+
+def list_page(query: Query, position: int, limit: int) -> Request:
+    """Ask for page number `position` of the opportunities, `limit` a page.
+
+    Milestone, tag and owner go through the filters endpoint, which cannot be combined with
+    ``since`` or a party.
+    """
+    params = {"page": str(position), "perPage": str(limit), **_embedded(query.embed)}
+    conditions = [
+        {"field": field, "operator": "is", "value": value}
+        for field, value in (
+            ("milestone", query.milestone),
+            ("tag", query.tag),
+            ("owner", query.owner),
+        )
+        if value is not None
+    ]
+    if conditions:
+        if query.changed_since is not None or query.party_id is not None:
+            raise ArgumentError(
+                "API v2 cannot combine milestone, tag or owner with changed_since or party_id"
+            )
+        body = orjson.dumps({"filter": {"conditions": conditions}})
+        return Request("POST", "/opportunities/filters/results", params, body)
+    if query.changed_since is not None:
+        params["since"] = wire_text(query.changed_since.astimezone(UTC))
+    of_party = "" if query.party_id is None else f"/parties/{query.party_id}"
+    return Request("GET", f"{of_party}/opportunities", params)
+
+
+def deleted(since: datetime, position: int) -> Request:
+    """Ask for what was deleted, or hidden from the token, since a time."""
+    params = {"since": wire_text(since.astimezone(UTC)), "page": str(position), "perPage": "100"}
+    return Request("GET", "/opportunities/deleted", params)
+
+
+def milestones(position: int) -> Request:
+    """Ask for one page of the milestone configuration."""
+    return _resource("milestones", position)
+
+
+def currencies() -> Request:
+    """Ask for the currencies of the account."""
+    return Request("GET", "/currencies")
+
+
+def parties(opportunity_id: int) -> Request:
+    """Ask for the additional contacts of an opportunity."""
+    return Request("GET", f"/opportunities/{opportunity_id}/parties")
+
+
+def pipelines(position: int) -> Request:
+    """Ask for one page of the pipelines."""
+    return _resource("pipelines", position)
+
+
+def lost_reasons(position: int) -> Request:
+    """Ask for one page of the reasons for losing."""
+    return _resource("lostreasons", position)
+
+
+def users() -> Request:
+    """Ask for the users of the account."""
+    return Request("GET", "/users")
+
+
+def create(party_id: int, fields: Mapping[str, Any]) -> Request:
+    """Create an opportunity under a party."""
+    return Request("POST", "/opportunities", body=_body(party_id, fields))
+
+
+def update(opportunity_id: int, party_id: int | None, fields: Mapping[str, Any]) -> Request:
+    """Change what is given; with a party, move the opportunity to it."""
+    return Request("PUT", f"/opportunities/{opportunity_id}", body=_body(party_id, fields))
+
+
+def delete(opportunity_id: int) -> Request:
+    """Delete an opportunity."""
+    return Request("DELETE", f"/opportunities/{opportunity_id}")
+
+
+def parse_page(body: bytes, headers: Mapping[str, str]) -> Page:
+    """Read a list of opportunities, and from the headers whether more follow."""
+    records = _records(body, "opportunities")
+    return Page(_columns(records), _more(headers, len(records)))
+
+
+def parse_opportunity(body: bytes) -> Record:
+    """Read one opportunity."""
+    record = _object(body, "opportunity")
+    return {name: values[0] for name, values in _columns([record]).items()}
+
+
+def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:
+    """Read what was deleted, and what the token may no longer see."""
+    data = _load(body, "opportunities")
+    gone, hidden = (
+        [
+            {"id": r["id"], "deleted_at": r.get("deletedAt", r.get("restrictedAt"))}
+            for r in _list(data, name)
+            if isinstance(r.get("id"), int)
+        ]
+        for name in ("opportunities", "restrictedOpportunities")
+    )
+    return Deleted(gone, hidden, _more(headers, len(gone)))
+
+
+def parse_milestones(body: bytes, headers: Mapping[str, str]) -> tuple[list[Record], bool]:
+    """Read a page of milestones, and whether more follow."""
+    records = _records(body, "milestones")
+    names = ("id", "name", "description", "probability", "complete")
+    return [
+        {
+            **{name: record.get(name) for name in names},
+            "pipeline": _part(record, "pipeline", "name").get("name"),
+        }
+        for record in records
+    ], bool(_more(headers, len(records)))
+
+
+def parse_currencies(body: bytes) -> list[str]:
+    """Read the currencies of the account, listed as codes or as objects with a code."""
+    listed = _load(body, "currencies")["currencies"] or []
+    if not isinstance(listed, list):
+        raise DataError("expected 'currencies' to be a list")
+    found = [item.get("code") if isinstance(item, dict) else item for item in listed]
+    return [code for code in found if isinstance(code, str)]
+
+
+def parse_parties(body: bytes) -> list[Record]:
+    """Read contacts: ``id``, ``type`` and ``name``."""
+    return [
+        {
+            "id": party.get("id"),
+            "type": party.get("type"),
+            "name": _party_name(party),
+        }
+        for party in _records(body, "parties")
+    ]
+
+
+def parse_named(body: bytes, headers: Mapping[str, str], key: str) -> tuple[list[Record], bool]:
+    """Read pipelines, users or lost reasons as they came, and whether more follow."""
+    records = _records(body, key)
+    return records, bool(_more(headers, len(records)))
+
+
+def parse_created(body: bytes, headers: Mapping[str, str]) -> int:  # noqa: ARG001 - twin
+    """Read the id of what was created."""
+    created = _object(body, "opportunity").get("id")
+    if not isinstance(created, int):
+        raise DataError("the server created an opportunity but did not say under which id")
+    return created
+
+
+def parse_error(body: bytes) -> str:
+    """Read the server's own words from a failed request, empty where there are none."""
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    if not isinstance(data, dict):
+        return ""
+    words = [data.get("message") or data.get("error")]
+    errors = data.get("errors")
+    if isinstance(errors, list):
+        words += [
+            ": ".join(str(error[key]) for key in ("field", "message") if error.get(key))
+            for error in errors
+            if isinstance(error, dict)
+        ]
+    return "; ".join(str(word) for word in words if word)
+
+
+def _resource(path: str, position: int) -> Request:
+    return Request("GET", f"/{path}", {"page": str(position), "perPage": "100"})
+
+
+def _embedded(embed: Sequence[str]) -> dict[str, str]:
+    return {"embed": ",".join(embed)} if embed else {}
+
+
+def _load(body: bytes, expected: str) -> dict[str, Any]:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        what = "an HTML page" if b"<html" in body[:1000].lower() else f"no JSON ({error})"
+        raise DataError(f"expected JSON with {expected!r}, but the body is {what}") from error
+    if not isinstance(data, dict) or expected not in data:
+        raise DataError(f"expected a JSON object with {expected!r}")
+    return data
+
+
+def _list(data: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    records = data.get(key)
+    if records is None:
+        return []
+    if not isinstance(records, list) or set(map(type, records)) - {dict}:
+        raise DataError(f"expected {key!r} to be a list of JSON objects")
+    return records
+
+
+def _records(body: bytes, key: str) -> list[dict[str, Any]]:
+    return _list(_load(body, key), key)
+
+
+def _object(body: bytes, key: str) -> dict[str, Any]:
+    value = _load(body, key)[key]
+    if not isinstance(value, dict):
+        raise DataError(f"expected {key!r} to be a JSON object")
+    return value
+
+
+def _part(record: dict[str, Any], key: str, field: str) -> dict[str, Any]:
+    """Return a nested object; what stands there instead of one counts as its main field.
+
+    So an owner given as text is read, and a list is reported by the column it ends up in.
+    """
+    value = record.get(key)
+    if isinstance(value, dict):
+        return value
+    return _NOTHING if value is None else {field: value}
+
+
+def _columns(records: list[dict[str, Any]]) -> RawColumns:
+    columns: RawColumns = {name: [None] * len(records) for name in schema.RAW_NAMES}
+    for name, key in _PLAIN.items():
+        columns[name] = [record.get(key) for record in records]
+    parts = {
+        key: [_part(record, key, field) for record in records] for key, field in _PARTS.items()
+    }
+    for name, (key, field) in _NESTED.items():
+        columns[name] = [part.get(field) for part in parts[key]]
+    columns["party"] = [_party_name(party) for party in parts["party"]]
+    columns["last_open_milestone"] = [
+        last.get("name") if isinstance(last := milestone.get("lastOpenMilestone"), dict) else last
+        for milestone in parts["milestone"]
+    ]
+    if not set(map(type, columns["id"])) <= {int}:  # others compare ids, so they must be hashable
+        columns["id"] = [str(key) if isinstance(key, list | dict) else key for key in columns["id"]]
+    if any("tags" in record for record in records):
+        columns["tags"] = [_tags(record.get("tags")) for record in records]
+    if any("fields" in record for record in records):
+        columns["fields"] = [_custom_fields(record.get("fields")) for record in records]
+    return columns
+
+
+def _party_name(party: dict[str, Any]) -> Any:  # noqa: ANN401 - a raw value of any type
+    if party.get("name") or not party:
+        return party.get("name")
+    return " ".join(str(party[key]) for key in ("firstName", "lastName") if party.get(key))
+
+
+def _tags(tags: object) -> tuple[str, ...] | None:
+    if not isinstance(tags, list):
+        return None
+    return tuple(str(tag["name"]) for tag in tags if isinstance(tag, dict) and tag.get("name"))
+
+
+def _custom_fields(fields: object) -> dict[str, Any] | None:
+    if not isinstance(fields, list):
+        return None
+    return {
+        str(_part(field, "definition", "name").get("name")): field.get("value")
+        for field in fields
+        if isinstance(field, dict)
+    }
+
+
+def _more(headers: Mapping[str, str], received: int) -> bool | None:
+    """Tell whether more follow; None where the server does not say."""
+    headers = cast("Mapping[str, str]", CaseInsensitiveDict(headers))
+    if (said := headers.get("X-Pagination-Has-More")) is not None:
+        return said.strip().lower() == "true"
+    if (link := headers.get("Link")) is not None:
+        return any(part.get("rel") == "next" for part in parse_header_links(link))
+    return None if received else False
+
+
+def _body(party_id: int | None, fields: Mapping[str, Any]) -> bytes:
+    """Write an opportunity with the given fields; None empties one."""
+    record: dict[str, Any] = {} if party_id is None else {"party": {"id": party_id}}
+    value: dict[str, Any] = {}
+    for name, given in fields.items():
+        match name:
+            case "value":
+                value["amount"] = given
+            case "currency":
+                value["currency"] = given
+            case "milestone":
+                record["milestone"] = {"id": given} if isinstance(given, int) else {"name": given}
+            case "owner":
+                record["owner"] = None if given is None else {"username": given}
+            case _:
+                record[_PLAIN[name]] = given
+    if value:
+        record["value"] = value
+    try:
+        return orjson.dumps({"opportunity": record}, default=_exact)
+    except orjson.JSONEncodeError as error:
+        raise ArgumentError(f"a field cannot be written as JSON: {error}") from error
+
+
+def _exact(value: object) -> Any:  # noqa: ANN401 - JSON of any type
+    if isinstance(value, Decimal):
+        return orjson.Fragment(wire_text(value))
+    return wire_text(value)

@@ -1,0 +1,206 @@
+"""Win rates of groups of deals, shrunk towards the account's so that few deals prove little."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capsule_analytics.errors import ArgumentError, missing_extra
+from capsule_analytics.schema import TEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+SMALL_SAMPLE = 5
+"""With fewer ended deals than this, figures rest on the prior and are marked."""
+
+_LEAST_STRENGTH, _GREATEST_STRENGTH = 2.0, 200.0
+_BY = ("milestone", "owner", "currency", "pipeline", "value_band", "age_band")
+
+
+def win_rates(
+    outcomes: pd.DataFrame,
+    by: str = "milestone",
+    *,
+    bands: int = 4,
+    value_edges: Mapping[str, Sequence[float]] | None = None,
+    age_edges: Sequence[float] = (30, 90, 180),
+    level: float = 0.8,
+) -> pd.DataFrame:
+    """Give the share of ended deals that were won, by group, shrunk towards the account's share.
+
+    Every deal counts once in each group in which it was seen, however many snapshots show it
+    there: ten sightings of one deal are one piece of evidence. The rate answers "of the deals
+    that ever stood here, how many were won?"; the share of a *list* of open deals that will be
+    won is lower where lost deals linger (see `fit`).
+
+    The groups' true rates are taken to scatter around the account's rate ``m`` as a Beta
+    distribution of mean ``m`` and strength ``s``, counted in deals. A group with ``k`` of ``n``
+    deals won then has the rate ``(k + s m) / (n + s)``, and its interval holds the middle `level`
+    of ``Beta(k + s m, n - k + s (1 - m))``. ``m`` is the account's ``(k + 1/2) / (n + 1)``; ``s``
+    maximises the likelihood of the groups' counts (Beta-Binomial) between 2 and 200 deals, and is
+    2 where there are fewer than two groups. See Gelman et al., *Bayesian Data Analysis*,
+    section 5.3.
+
+    Parameters
+    ----------
+    outcomes
+        As `outcomes` returns them.
+    by
+        milestone, owner, currency, pipeline, value_band or age_band.
+    bands
+        How many value bands of about equal numbers of deals, within each currency.
+    value_edges
+        Edges of value bands by currency instead; a value equal to an edge belongs above it.
+    age_edges
+        Edges of age bands, in days, alike.
+    level
+        Probability of the interval, between 0 and 1.
+
+    Returns
+    -------
+    One row a group, in order: ``key``, ``deals``, ``won``, ``raw_rate`` (NaN without deals),
+    ``rate``, ``low``, ``high`` (0 to 1) and ``small_sample`` (fewer than 5 deals: mostly the
+    prior). Milestones never seen have 0 deals and the prior as their rate. ``attrs`` has
+    ``prior_rate``, ``prior_deals`` (the strength), ``deals``, ``level`` and ``by``.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is not valid, or value edges lack a currency.
+    MissingExtraError
+        If scipy is not installed.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> snapshots = ca.history.sample_history()
+    >>> table = win_rates(ca.calibration.outcomes(snapshots, ca.load_sample()))
+    >>> table[["key", "deals", "won", "rate"]].round(3).tail(2)
+                key  deals  won   rate
+    3   Negotiation    144   89  0.611
+    4  Contract out     89   64  0.701
+    """
+    if by not in _BY:
+        raise ArgumentError(f"by must be one of {', '.join(_BY)}, not {by!r}")
+    check_level(level)
+    if by == "value_band":
+        keys = _value_bands(outcomes, bands, value_edges)
+    elif by == "age_band":
+        keys = _age_bands(outcomes["age_days"], age_edges)
+    else:
+        keys = outcomes[by]
+    seen = outcomes[["opportunity_id", "won"]].assign(key=keys)
+    deals = seen.drop_duplicates("opportunity_id")
+    counts = (
+        seen.drop_duplicates(["opportunity_id", "key"])
+        .groupby("key", dropna=False, observed=by != "milestone")["won"]
+        .agg(["size", "sum"])
+    )
+    n, k = (counts[name].to_numpy(dtype=np.float64) for name in ("size", "sum"))
+    prior = (float(deals["won"].sum()) + 0.5) / (len(deals) + 1)
+    strength = _strength(k, n, prior)
+    alpha, beta = k + strength * prior, n - k + strength * (1 - prior)
+    special = scipy_special()
+    table = pd.DataFrame(
+        {
+            "key": pd.array(counts.index.astype(object), dtype=TEXT),
+            "deals": n.astype(np.int64),
+            "won": k.astype(np.int64),
+            "raw_rate": np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0),
+            "rate": alpha / (alpha + beta),
+            "low": special.betaincinv(alpha, beta, (1 - level) / 2),
+            "high": special.betaincinv(alpha, beta, (1 + level) / 2),
+            "small_sample": n < SMALL_SAMPLE,
+        }
+    )
+    table.attrs = {
+        "by": by,
+        "deals": len(deals),
+        "prior_rate": prior,
+        "prior_deals": strength,
+        "level": level,
+    }
+    return table
+
+
+def check_level(level: float) -> None:
+    """Refuse the probability of an interval that is none."""
+    if not 0 < level < 1:
+        raise ArgumentError(f"level must lie between 0 and 1, not {level}")
+
+
+def scipy_special() -> Any:  # noqa: ANN401 - a module without types
+    """Import scipy.special, which only calibration needs."""
+    try:
+        from scipy import special  # noqa: PLC0415
+    except ImportError as error:
+        raise missing_extra("Calibration", "calibration") from error
+    return special
+
+
+def _strength(k: NDArray[np.float64], n: NDArray[np.float64], mean: float) -> float:
+    """Find how many deals the account's rate is worth: the most likely Beta-Binomial."""
+    if (n > 0).sum() <= 1:
+        return _LEAST_STRENGTH
+    betaln = scipy_special().betaln
+    # The likelihood is smooth in the logarithm, and a prior is no finer than a fiftieth.
+    strengths = np.geomspace(_LEAST_STRENGTH, _GREATEST_STRENGTH, 233)
+    a, b = strengths[:, None] * mean, strengths[:, None] * (1 - mean)
+    likelihood = (betaln(a + k, b + n - k) - betaln(a, b)).sum(axis=1)
+    return float(strengths[likelihood.argmax()])
+
+
+def _age_bands(age: pd.Series, edges: Sequence[float]) -> pd.Series:
+    return _banded(age, _ascending(edges), "", " days")
+
+
+def _value_bands(
+    outcomes: pd.DataFrame, bands: int, edges: Mapping[str, Sequence[float]] | None
+) -> pd.Series:
+    if bands < 1:
+        raise ArgumentError(f"bands must be at least 1, not {bands}")
+    parts: list[pd.Series] = []
+    for currency, rows in outcomes.groupby("currency"):
+        if edges is None:
+            values = rows.drop_duplicates("opportunity_id")["tcv"]
+            inner = values.quantile([number / bands for number in range(1, bands)])
+            limits = [float(f"{edge:.2g}") for edge in inner.dropna()]
+        elif currency in edges:
+            limits = list(edges[currency])
+        else:
+            raise ArgumentError(f"value_edges lack the currency {currency}")
+        parts.append(_banded(rows["tcv"], _ascending(limits), f"{currency} ", ""))
+    if not parts:
+        return pd.Series(pd.NA, index=outcomes.index, dtype=TEXT)
+    labels = [label for part in parts for label in part.cat.categories]
+    order = pd.CategoricalDtype(pd.Index(labels, dtype=object), ordered=True)
+    return pd.concat([part.astype(order) for part in parts]).reindex(outcomes.index)
+
+
+def _ascending(edges: Sequence[float]) -> list[float]:
+    if any(not np.isfinite(edge) for edge in edges):
+        raise ArgumentError(f"band edges must be finite numbers, not {list(edges)}")
+    return sorted(set(edges))
+
+
+def _banded(values: pd.Series, edges: list[float], before: str, after: str) -> pd.Series:
+    """Label each value with its band; missing stays missing."""
+    texts = [f"{edge:,g}" if edge % 1 else f"{edge:,.0f}" for edge in edges]
+    labels = (
+        [
+            f"{before}under {texts[0]}{after}",
+            *(f"{before}{a} to {b}{after}" for a, b in pairwise(texts)),
+            f"{before}{texts[-1]}{after} and over",
+        ]
+        if edges
+        else [f"{before}all"]
+    )
+    codes = np.where(values.isna(), -1, np.searchsorted(edges, values, side="right"))
+    bands = pd.Categorical.from_codes(codes, pd.Index(labels, dtype=object), ordered=True)
+    return pd.Series(bands, index=values.index)

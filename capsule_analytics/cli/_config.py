@@ -1,0 +1,188 @@
+"""``capsule.toml``: the options of the commands, kept in a file; what is typed wins."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from capsule_analytics.errors import ConfigError
+
+from ._account import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT = Path("capsule.toml")
+_CONFIG, _INIT = f"{__name__}.config", f"{__name__}.init"
+
+_TEMPLATE = """\
+# Options of capsule-report and capsule-snapshot, by their long names; what is typed wins.
+# The token does not belong here: set CAPSULE_TOKEN, or name a file that only you can read.
+
+# account = "acme"                  # as in https://acme.capsulecrm.com
+# token-file = "token.txt"
+# out = "report"
+
+# home-currency = "GBP"             # convert every amount, at the ECB's reference rates
+# rates = "rates.csv"               # or at your own: date,currency,rate
+# fiscal-year-start = 4             # the first month of the fiscal year
+# period = "quarter"                # month, quarter or year
+# by = ["owner", "team"]            # owner, milestone, pipeline, team, tag, party
+# overdue = "roll"                  # keep, roll or drop
+# targets = "targets.csv"           # period,currency,owner,target
+# format = ["png", "svg"]           # png, svg, pdf
+# html = true
+
+# [thresholds]                      # least probabilities of the forecast categories
+# commit = 0.8
+# best-case = 0.5
+"""
+
+
+def config_option(*commands: str, init: bool = False) -> Callable[[Any], Any]:
+    """Make the option ``--config``, which reads the file before the other options.
+
+    Parameters
+    ----------
+    *commands
+        ``module:name`` of the commands whose options the file may hold: one file serves them all.
+    init
+        Make ``--init`` too, which writes such a file.
+    """
+
+    def settle(ctx: click.Context, param: click.Parameter, value: Any) -> None:  # noqa: ANN401
+        # The two are typed in any order, and both are needed.
+        ctx.meta[f"{__name__}.{param.name}"] = value
+        if init and not {_CONFIG, _INIT} <= ctx.meta.keys():
+            return
+        path: Path = ctx.meta[_CONFIG] or DEFAULT
+        if ctx.meta.get(_INIT):
+            write_template(path)
+            click.echo(f"Wrote {path}; edit it, then run {ctx.info_name}.")
+            ctx.exit()
+        if path.is_file():
+            known = {name for command in commands for name in _long_names(_found(command))}
+            ctx.default_map = _defaults(ctx.command, read_config(path, known), path)
+        elif ctx.meta[_CONFIG] is not None:
+            raise click.UsageError(f"--config: the file {path} does not exist")
+
+    config = click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=settle,
+        help=f"File with options; default {DEFAULT} in the current folder, if there is one.",
+    )
+    if not init:
+        return config
+    return options(
+        config,
+        click.option(
+            "--init",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=settle,
+            help=f"Write a commented {DEFAULT}, or the file of --config, and end.",
+        ),
+    )
+
+
+def _found(command: str) -> click.Command:
+    module, _, name = command.partition(":")
+    found: click.Command = getattr(__import__(module, fromlist=[name]), name)
+    return found
+
+
+def _long_names(command: click.Command) -> dict[str, click.Option]:
+    """Return the options that a file may hold, by their long names."""
+    return {
+        name.removeprefix("--"): option
+        for option in command.params
+        if isinstance(option, click.Option) and option.expose_value and option.name != "verbose"
+        for name in option.opts
+        if name.startswith("--")
+    }
+
+
+def _defaults(command: click.Command, values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Give a command its options of the file, in the form in which they are typed."""
+    held = _long_names(command)
+    return {
+        str(held[key].name): _as_typed(held[key], value, f"{path}: {key}")
+        for key, value in values.items()
+        if key in held
+    }
+
+
+def _as_typed(option: click.Option, value: Any, where: str) -> Any:  # noqa: ANN401 - what TOML holds
+    several = value if isinstance(value, list) else [value]
+    if any(isinstance(one, dict | list) for one in several):
+        raise ConfigError(f"{where} takes a value, not {value!r}")
+    typed = [one if option.is_flag and isinstance(one, bool) else str(one) for one in several]
+    if option.multiple:
+        return typed
+    if "--format" in option.opts:
+        return ",".join(map(str, typed))
+    if len(typed) != 1:
+        raise ConfigError(f"{where} takes one value, not {value!r}")
+    return typed[0]
+
+
+def read_config(path: Path, known: set[str]) -> dict[str, Any]:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path
+        The file, TOML.
+    known
+        Long names of the options that it may hold, without the hyphens before them.
+
+    Returns
+    -------
+    Values by long name.
+
+    Raises
+    ------
+    ConfigError
+        If it is no TOML or has a key that no command knows; the message names the nearest.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    values = {key: value for key, value in data.items() if key != "thresholds"}
+    thresholds = data.get("thresholds", {})
+    if not isinstance(thresholds, dict):
+        raise ConfigError(f"{path}: thresholds is a table: write [thresholds]")
+    values |= thresholds
+    for key in values:
+        if key in known:
+            continue
+        if key == "token":
+            raise ConfigError(f"{path}: the token does not belong in a configuration file")
+        near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)
+        raise ConfigError(f"{path}: unknown key {key!r}; did you mean {near[0]!r}?")
+    return values
+
+
+def write_template(path: Path = DEFAULT) -> None:
+    """Write a commented configuration, never over one that is there.
+
+    Raises
+    ------
+    ConfigError
+        If there is a file already.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(_TEMPLATE)
+    except FileExistsError as error:
+        raise ConfigError(f"{path} is there already; it is not overwritten") from error

@@ -1,0 +1,96 @@
+"""How the commands end: one line and an exit code, never a traceback, never the token."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from capsule_analytics.errors import CapsuleError
+
+INTERRUPTED = 130
+
+
+class Day(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
+    """A calendar day, YYYY-MM-DD."""
+
+    name = "YYYY-MM-DD"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click passes what it has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> date:
+        """Read the day."""
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no day of the form YYYY-MM-DD", param, ctx)
+
+
+def run(command: click.Command, args: list[str] | None = None) -> int:
+    """Run a command and turn what went wrong into one line and an exit code.
+
+    Parameters
+    ----------
+    command
+        The command.
+    args
+        Its arguments; None means those of the process.
+
+    Returns
+    -------
+    0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    warnings.showwarning = _show_warning
+    verbose = "--verbose" in (sys.argv if args is None else args)
+    try:
+        code = command.main(args, standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.Abort:
+        click.echo("Interrupted; nothing was written.", err=True)
+        return INTERRUPTED
+    except (CapsuleError, click.ClickException, OSError) as error:
+        message = str(error)
+        if isinstance(error, click.ClickException):
+            message = error.format_message()
+        elif isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.filename}: {error.strerror}"
+        click.echo(f"Error: {' '.join(message.split())}", err=True)
+        cause = error.__cause__
+        while verbose and cause is not None:
+            click.echo(f"  because of {type(cause).__name__}: {cause}", err=True)
+            cause = cause.__cause__
+        return 1
+    except Exception as error:  # noqa: BLE001 - a user is shown one line, whatever happens
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        click.echo(
+            f"Error: this should not happen, please report it: {type(error).__name__} "
+            f"in {Path(where.filename).name}, line {where.lineno}: {error}",
+            err=True,
+        )
+        return 1
+    return int(code or 0)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Tell a warning as a user reads it, without the line of code that gave it."""
+    click.echo(f"Warning: {message}", err=True)
+
+
+def finish(code: int) -> None:
+    """End the process; when interrupted, without waiting for pages that are still under way."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)

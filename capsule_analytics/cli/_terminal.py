@@ -1,0 +1,153 @@
+"""What the commands show on a terminal: progress while it loads, a summary at the end."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from capsule_analytics._words import whole_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    import pandas as pd
+
+    from capsule_analytics.report import Written
+    from capsule_analytics.schema import Pipeline
+
+_WIDE = 140
+_ROWS = 18  # months and currencies of the summary; the CSV has them all
+
+
+@contextmanager
+def loading(what: str) -> Iterator[Callable[[int], None]]:
+    """Show how many opportunities have arrived, on a terminal; show nothing in a pipe.
+
+    Parameters
+    ----------
+    what
+        What is being loaded.
+
+    Yields
+    ------
+    A function to call with the number of records of each page.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    progress = Progress(
+        TextColumn(f"Loading {what}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} opportunities"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+    with progress:
+        task = progress.add_task("", total=None)
+        yield lambda records: progress.advance(task, records)
+
+
+def announce_wait(until: datetime) -> None:
+    """Say that the server's rate limit makes the run wait, and until when."""
+    Console(stderr=True).print(
+        f"The hourly request limit is used up; waiting until {until:%H:%M:%S} as the server asks.",
+        highlight=False,
+    )
+
+
+def summary(pipeline: Pipeline, table: pd.DataFrame, files: list[Path]) -> None:
+    """Print the months around the as-of day, what to check, and where the files are.
+
+    Parameters
+    ----------
+    pipeline
+        What was reported.
+    table
+        Its forecast.
+    files
+        The report's files.
+    """
+    console = _plain_console()
+    console.print(f"{pipeline!r}"[1:-1])
+    console.print(_forecast(table))
+    console.print(_findings(pipeline))
+    _print_files(console, files)
+
+
+def portfolio_summary(written: Written) -> None:
+    """Print the months of all accounts from the as-of day on, what is left out, and the files."""
+    console = _plain_console()
+    noted = written.total.attrs
+    days = sorted({noted["oldest_day"], noted["day"]})
+    console.print(f"Portfolio of {noted['accounts']:,} accounts, read on {' to '.join(days)}")
+    console.print(_forecast(written.total, "forecast_total.csv"))
+    if len(written.left_out):
+        names = ", ".join(map(repr, written.left_out["account"].unique()))
+        console.print(f"Left out, and in no total: {names}; see left_out.csv.", soft_wrap=True)
+    _print_files(console, written.files)
+
+
+def _plain_console() -> Console:
+    """Print what is given as it is; wide where nobody's screen is the limit."""
+    console = Console(highlight=False, markup=False)  # names may have brackets
+    if not console.is_terminal:
+        console.width = _WIDE
+    return console
+
+
+def _print_files(console: Console, files: list[Path]) -> None:
+    console.print(
+        f"Report in {files[0].parent}: {', '.join(path.name for path in files)}", soft_wrap=True
+    )
+
+
+def _forecast(table: pd.DataFrame, file: str = "forecast.csv") -> Table:
+    period = table.columns[0]
+    now = date.fromisoformat(table.attrs["as_of"])
+    ahead = table[table[period].isna() | (table[period].dt.end_time.dt.date >= now)]
+    shown = ahead.head(_ROWS)
+    left = len(ahead) - len(shown)
+    view = Table(
+        title=f"Forecast from {now}, in whole units of the currency",
+        caption=f"and {left} more rows in {file}" if left else None,
+        box=box.SIMPLE,
+        pad_edge=False,
+    )
+    groups = list(table.columns[1 : list(table.columns).index("open_deals")])
+    view.add_column(period.capitalize(), no_wrap=True)
+    for name in groups:
+        view.add_column(name.capitalize(), overflow="fold")
+    for name in ("Deals", "Open", "Weighted", "Won", "Expected"):
+        view.add_column(name, justify="right", overflow="fold")
+    amounts = ["open_value", "weighted_value", "won_value", "expected_value"]
+    for row in shown.to_dict("records"):
+        view.add_row(
+            "undated" if row[period] is None or row[period] != row[period] else str(row[period]),
+            *("none" if not isinstance(row[name], str) else row[name] for name in groups),
+            f"{row['open_deals']:,}",
+            *(whole_number(row[name]) for name in amounts),
+        )
+    return view
+
+
+def _findings(pipeline: Pipeline) -> str:
+    counts = pipeline.issues["severity"].value_counts().to_dict()
+    if not counts:
+        return "No data-quality findings."
+    parts = [
+        f"{counts[kind]:,} {kind}{'' if counts[kind] == 1 else 's'}"
+        for kind in ("error", "warning")
+        if kind in counts
+    ]
+    notes = f", {counts['info']:,} for information" if "info" in counts else ""
+    return f"Data quality: {' and '.join(parts) or 'nothing wrong'}{notes}; see data_quality.csv."

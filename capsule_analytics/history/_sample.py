@@ -1,0 +1,60 @@
+"""The sample account's snapshots."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import orjson
+import pandas as pd
+
+from capsule_analytics.api import api_of
+from capsule_analytics.load import assemble, milestone_frame
+from capsule_analytics.sample import account_path, sample_folder
+
+if TYPE_CHECKING:
+    from capsule_analytics.schema import Pipeline
+
+
+def sample_history() -> list[Pipeline]:
+    """Return the sample account as it stood on 19 days, oldest first.
+
+    Returns
+    -------
+    The ends of the months from April 2025 to September 2026, each taken a second before
+    midnight UTC, and the morning of 15 October 2026, which is `load_sample`.
+
+    Examples
+    --------
+    >>> days = sample_history()
+    >>> len(days), days[0].as_of.isoformat(), days[-1].as_of.isoformat()
+    (19, '2025-04-30', '2026-10-15')
+    """
+    v2 = api_of("v2")
+    body = (sample_folder() / "snapshots.json").read_bytes()
+    history = orjson.loads(body)
+    records, _ = v2.parse_milestones(body, {})
+    milestones = milestone_frame(records, typed=v2.TYPED)
+    currencies = v2.parse_currencies(account_path().read_bytes())
+    account = history["account"]
+    known: dict[int, object] = {}
+    pipelines = []
+    for snapshot in history["snapshots"]:
+        known |= {record["id"]: record for record in snapshot["changed"]}
+        for key in snapshot["deleted"]:
+            del known[key]
+        page = orjson.dumps({"opportunities": list(known.values())})
+        morning = pd.Timestamp(snapshot["day"], tz="UTC")
+        evening = morning + pd.Timedelta(hours=23, minutes=59, seconds=59)
+        pipelines.append(
+            assemble(
+                [v2.parse_page(page, {}).columns],
+                typed=v2.TYPED,
+                milestones=milestones,
+                currencies=currencies,
+                loaded_at=morning if snapshot["day"] == account["asOf"] else evening,
+                as_of=date.fromisoformat(snapshot["day"]),
+                account=account["name"],
+            )
+        )
+    return pipelines

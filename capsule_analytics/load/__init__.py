@@ -1,0 +1,18 @@
+"""From an account to a complete `Pipeline`: every page, each opportunity once, or an error.
+
+How that is made sure is told in `_complete`.
+"""
+
+from __future__ import annotations
+
+from ._frame import assemble as assemble
+from ._frame import milestone_frame as milestone_frame
+from ._loader import Update, load_changes, load_pipeline, opportunities_from_pages, select
+
+__all__ = [
+    "Update",
+    "load_changes",
+    "load_pipeline",
+    "opportunities_from_pages",
+    "select",
+]

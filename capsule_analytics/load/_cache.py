@@ -1,0 +1,101 @@
+"""Pages kept on disk while a long load runs, so that a failed one can be taken up again.
+
+They lie in the user's cache folder, readable by the user alone, hold what the server sent (never
+the token), and are removed when the load is done. What changed since the first attempt began is
+found as in any other load, so an old page cannot hide a change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from capsule_analytics.api import Query
+
+WORTH_KEEPING = 50
+"""Pages from which a failed load is worth taking up again."""
+
+_OLDEST = timedelta(hours=24)
+_HEADERS = ("Link", "X-Pagination-Has-More")  # what the twins read of an answer's headers
+
+
+class PageCache:
+    """The pages of one load of one list.
+
+    Parameters
+    ----------
+    root
+        URL of the API.
+    query
+        Which list.
+    page_size
+        Records asked for in a page.
+    folder
+        Where caches lie; None means the user's cache folder.
+    """
+
+    def __init__(self, root: str, query: Query, page_size: int, folder: Path | None = None) -> None:
+        from platformdirs import user_cache_path  # noqa: PLC0415 - needed for live loads alone
+
+        name = hashlib.sha256(repr((root, tuple(query), page_size)).encode()).hexdigest()[:32]
+        self._folder = (folder or user_cache_path("capsule-analytics")) / "loads" / name
+        self._lock = threading.Lock()
+        self._is_open = True
+
+    def begin(self, state: Mapping[str, Any]) -> None:
+        """Start afresh, remembering how the account stood when the load began."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, mode=0o700)
+        self._write("began.json", orjson.dumps({"saved": datetime.now(UTC), **state}))
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what `begin` was told, or None if there is nothing recent to take up."""
+        try:
+            state: dict[str, Any] = orjson.loads((self._folder / "began.json").read_bytes())
+            saved = datetime.fromisoformat(state["saved"])
+        except (OSError, orjson.JSONDecodeError, KeyError, ValueError):
+            return None
+        return state if datetime.now(UTC) - saved < _OLDEST else None
+
+    def write(self, position: int, limit: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Keep one page, unless the load has ended meanwhile."""
+        kept = {name: headers[name] for name in _HEADERS if name in headers}
+        with self._lock:
+            if self._is_open:
+                self._write(_name(position, limit), orjson.dumps(kept) + b"\n" + body)
+
+    def read(self, position: int, limit: int) -> tuple[bytes, dict[str, str]] | None:
+        """Return a page as it was written, if it was."""
+        try:
+            head, _, body = (self._folder / _name(position, limit)).read_bytes().partition(b"\n")
+        except OSError:
+            return None
+        return body, orjson.loads(head)
+
+    def close(self, *, done: bool) -> None:
+        """End the load: keep nothing if it is done, or was too short to be worth taking up."""
+        with self._lock:
+            self._is_open = False
+            if done or sum(1 for _ in self._folder.glob("*.page")) <= WORTH_KEEPING:
+                shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Write a file whole or not at all, readable by the user alone."""
+        path = self._folder / name
+        aside = path.with_suffix(".new")
+        aside.touch(mode=0o600)
+        aside.write_bytes(data)
+        aside.replace(path)
+
+
+def _name(position: int, limit: int) -> str:
+    return f"{position}-{limit}.page"

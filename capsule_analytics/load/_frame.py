@@ -1,0 +1,314 @@
+"""Wire records in, page by page, one typed frame out.
+
+Each page goes into the buffers of its columns and is forgotten, so that memory follows the size
+of the frame and not that of the records as Python objects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from capsule_analytics import quality
+from capsule_analytics.errors import DataError
+from capsule_analytics.schema import COLUMNS, TEXT, Pipeline, status_of, total_contract_value
+
+from . import _values as convert
+from ._columns import BUFFERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
+
+    from numpy.typing import NDArray
+
+    from capsule_analytics.api import RawColumns
+
+
+class Assembler:
+    """Collects pages of raw records and types them as they come.
+
+    Parameters
+    ----------
+    typed
+        Whether the wire has numbers of its own (JSON) or knows only text (XML).
+    """
+
+    def __init__(self, *, typed: bool) -> None:
+        self._rows = 0
+        self._problems: list[convert.Problem] = []
+        self._buffers = {
+            column.name: BUFFERS[column.kind](column.name, self._problems, typed=typed)
+            for column in COLUMNS
+        }
+
+    def add(self, page: RawColumns) -> None:
+        """Take one page of raw records."""
+        count = len(page["id"])
+        for name, buffer in self._buffers.items():
+            buffer.extend(page[name] if name in page else [None] * count, self._rows)
+        self._rows += count
+
+    def finish(
+        self, milestones: pd.DataFrame, *, gone: frozenset[int] = frozenset()
+    ) -> tuple[pd.DataFrame, list[quality.Finding]]:
+        """Join everything into the frame; the assembler is empty afterwards.
+
+        Parameters
+        ----------
+        milestones
+            The configuration, as `milestone_frame` makes it.
+        gone
+            Ids to leave out: deleted after they were read.
+
+        Returns
+        -------
+        The frame of `schema.COLUMNS` with ``tcv`` and ``status``, and what was found while
+        reading: unreadable values, records without an id, ids that came more than once.
+        """
+        columns = {name: self._buffers.pop(name).finish() for name in list(self._buffers)}
+        ids, findings = _identities(columns.pop("id"))
+        updated = columns["updated_at"]
+        # Newest last within an id; NaT sorts last in numpy, so it is made the oldest.
+        age = np.where(np.isnat(updated), np.datetime64("0001-01-01", "us"), updated)
+        order = np.lexsort((np.arange(len(ids)), age, ids))
+        ordered = ids[order]
+        last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ids))).astype(bool)
+        counts = np.diff(np.flatnonzero(last), prepend=-1)
+        keep = order[last]
+        if gone:
+            stays = ~np.isin(ids[keep], list(gone))
+            keep, counts = keep[stays], counts[stays]
+        ids = ids[keep]
+        findings += [
+            quality.Finding(int(ids[i]), "duplicate_id", f"{counts[i]} records; newest kept")
+            for i in np.flatnonzero(counts > 1)
+        ]
+        where = pd.Series(ids, index=keep)
+        findings += [
+            quality.Finding(int(where[problem.row]), problem.check, problem.detail)
+            for problem in self._problems
+            if problem.row in where.index
+        ]
+        index = pd.Index(ids, name="id", dtype="int64")
+        return _derive(_frame(columns, keep, index), milestones, findings), findings
+
+
+def _identities(ids: pd.arrays.IntegerArray) -> tuple[NDArray[np.int64], list[quality.Finding]]:
+    """Return the ids; records without one get negative ones, so that none is lost."""
+    missing = np.flatnonzero(ids.isna())
+    values = np.array(ids.to_numpy(dtype=np.int64, na_value=0))
+    values[missing] = values.min(initial=0) - 1 - np.arange(len(missing))
+    return values, [
+        quality.Finding(int(values[row]), "missing_id", "kept under a negative number")
+        for row in missing
+    ]
+
+
+def _frame(columns: dict[str, Any], keep: NDArray[np.intp], index: pd.Index) -> pd.DataFrame:
+    """Take the kept rows of each column, one column at a time."""
+    data: dict[str, Any] = {}
+    for column in COLUMNS[1:]:
+        part = columns.pop(column.name)[keep]
+        match column.kind:
+            case "text":
+                part = pd.array(part, dtype=TEXT)
+            case "percent":
+                part = part / 100
+            case "date" | "timestamp":
+                part = pd.DatetimeIndex(part).tz_localize("UTC")
+            case "category":
+                part = part.remove_unused_categories()  # those of records that were replaced
+            case "object" if not any(value is not None for value in part):
+                continue
+        data[column.name] = part
+    return pd.DataFrame(data, index=index, copy=False)
+
+
+def milestone_frame(records: Sequence[Mapping[str, Any]], *, typed: bool) -> pd.DataFrame:
+    """Type the milestone configuration.
+
+    Parameters
+    ----------
+    records
+        Raw milestones: ``id``, ``name``, ``description``, ``probability`` in percent,
+        ``complete`` as a boolean or its name in XML, ``pipeline``.
+    typed
+        Whether the wire has numbers of its own.
+
+    Returns
+    -------
+    Columns ``name``, ``description``, ``probability`` (0 to 1), ``complete``, ``pipeline``;
+    index ``id`` if every milestone has one, else positions.
+
+    Raises
+    ------
+    DataError
+        If an id is no whole number or a probability no number from 0 to 100, or a milestone that
+        closes deals has none, so that won and lost cannot be told apart: no forecast can stand
+        on it.
+    """
+    problems: list[convert.Problem] = []
+    raw = {
+        name: [record.get(name) for record in records]
+        for name in ("id", "name", "description", "probability", "pipeline")
+    }
+    percent = convert.numbers("probability", raw["probability"], problems, typed=typed)
+    ids = convert.integers("id", raw["id"], problems, typed=typed)
+    wrong = [problem.detail for problem in problems if problem.check != "text_number"]
+    complete = np.array([str(record.get("complete")).lower() == "true" for record in records], bool)
+    wrong += [f"probability is {value:g}" for value in percent if value < 0 or value > 100]  # noqa: PLR2004
+    wrong += ["a milestone that closes deals has no probability"] * int(
+        (complete & np.isnan(percent)).any()
+    )
+    if wrong:
+        raise DataError(f"the milestone configuration cannot be used: {wrong[0]}")
+    has_ids = len(records) > 0 and not ids.isna().any()
+    return pd.DataFrame(
+        {
+            "name": pd.array(convert.texts("name", raw["name"], problems), dtype=TEXT),
+            "description": pd.array(
+                convert.texts("description", raw["description"], problems), dtype=TEXT
+            ),
+            "probability": percent / 100,
+            "complete": complete,
+            "pipeline": pd.array(convert.texts("pipeline", raw["pipeline"], problems), dtype=TEXT),
+        },
+        index=pd.Index(ids.to_numpy(dtype=np.int64), name="id") if has_ids else None,
+    )
+
+
+def _derive(
+    frame: pd.DataFrame, milestones: pd.DataFrame, findings: list[quality.Finding]
+) -> pd.DataFrame:
+    """Join the milestones and add probability, status and TCV."""
+    at = _milestone_positions(frame, milestones)
+    known = at >= 0
+
+    def of_milestone(column: str, missing: object) -> NDArray[Any]:
+        values = np.append(milestones[column].to_numpy(dtype=object), [missing])
+        result: NDArray[Any] = values[at]
+        return result
+
+    for column in ("name", "pipeline"):
+        target = "milestone" if column == "name" else column
+        own = frame[target].astype(object).to_numpy()
+        frame[target] = pd.Categorical(
+            pd.Series(np.where(known, of_milestone(column, None), own), dtype=object)
+        )
+    if milestones.index.name == "id":
+        ids = np.append(milestones.index.to_numpy(dtype=np.int64), [0])
+        frame["milestone_id"] = frame["milestone_id"].where(
+            ~known, pd.Series(pd.array(ids[at], dtype="Int64"), index=frame.index)
+        )
+    chance = of_milestone("probability", np.nan).astype(np.float64)
+    status = status_of(of_milestone("complete", missing=False).astype(bool), chance)
+    own = frame["probability"].to_numpy(copy=True)
+    outside = (own < 0) | (own > 1)
+    findings += [
+        quality.Finding(int(key), "probability_out_of_range", f"{100 * value:g} %")
+        for key, value in zip(frame.index[outside], own[outside], strict=True)
+    ]
+    own[outside] = np.nan
+    frame["own_probability"] = own
+    frame["milestone_known"] = known
+    closed = np.select([status == "won", status == "lost"], [1.0, 0.0], np.nan)
+    frame["probability"] = np.where(np.isnan(closed), np.where(np.isnan(own), chance, own), closed)
+    frame["tcv"] = total_contract_value(
+        frame["value"].to_numpy(), frame["duration_basis"], frame["duration"]
+    )
+    frame["status"] = status.array
+    return frame
+
+
+def _milestone_positions(frame: pd.DataFrame, milestones: pd.DataFrame) -> NDArray[np.intp]:
+    """Find each deal's row in the configuration, -1 where there is none.
+
+    The id decides, because names repeat across pipelines; the name is the fallback where the
+    wire has no id, and counts only if all milestones of that name mean the same.
+    """
+    at = np.full(len(frame), -1, dtype=np.intp)
+    if milestones.index.name == "id" and milestones.index.is_unique:
+        ids = frame["milestone_id"].to_numpy(dtype=np.int64, na_value=-1)
+        at = milestones.index.get_indexer(ids).astype(np.intp)
+    meanings = milestones.groupby("name")[["probability", "complete"]].nunique().max(axis=1)
+    first = {
+        name: int(np.flatnonzero(milestones["name"].eq(name).fillna(value=False))[0])
+        for name in meanings.index[meanings == 1]
+    }
+    names = frame["milestone"].cat
+    by_name = np.array([*(first.get(name, -1) for name in names.categories), -1], dtype=np.intp)
+    return np.where(at >= 0, at, by_name[names.codes.to_numpy()])
+
+
+def assemble(
+    pages: Iterable[RawColumns],
+    *,
+    typed: bool,
+    milestones: pd.DataFrame,
+    **about: Any,  # noqa: ANN401
+) -> Pipeline:
+    """Turn all pages of an account into its `Pipeline`, with every check made.
+
+    Parameters
+    ----------
+    pages
+        Raw pages, in any order.
+    typed
+        Whether the wire has numbers of its own.
+    milestones
+        The configuration, as `milestone_frame` makes it.
+    **about
+        As for `finish_pipeline`.
+    """
+    assembler = Assembler(typed=typed)
+    for page in pages:
+        assembler.add(page)
+    return finish_pipeline(assembler, milestones, **about)
+
+
+def finish_pipeline(
+    assembler: Assembler,
+    milestones: pd.DataFrame,
+    *,
+    currencies: Sequence[str],
+    loaded_at: pd.Timestamp,
+    as_of: date,
+    account: str,
+    repeats: bool = False,
+    gone: frozenset[int] = frozenset(),
+) -> Pipeline:
+    """Join what an assembler has collected, and check it.
+
+    Parameters
+    ----------
+    assembler
+        Has taken every page.
+    milestones
+        The configuration, as `milestone_frame` makes it.
+    currencies
+        Currencies of the account, ISO 4217; empty where they are not known.
+    loaded_at
+        When the load began, UTC.
+    as_of
+        The day from which deals are overdue.
+    account
+        Name of the account.
+    repeats
+        Whether pages were read more than once, so that an id that came twice is no finding.
+    gone
+        Ids to leave out: deleted after they were read.
+    """
+    frame, findings = assembler.finish(milestones, gone=gone)
+    if repeats:
+        findings = [finding for finding in findings if finding.check != "duplicate_id"]
+    return Pipeline(
+        opportunities=frame.drop(columns=["own_probability", "milestone_known"]),
+        milestones=milestones,
+        issues=quality.check(frame, findings, currencies, as_of),
+        loaded_at=loaded_at,
+        as_of=as_of,
+        account=account,
+    )

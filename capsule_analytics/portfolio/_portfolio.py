@@ -1,0 +1,371 @@
+"""A portfolio and its figures."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
+
+from capsule_analytics import forecast
+from capsule_analytics._deals import day_of
+from capsule_analytics.errors import ArgumentError
+from capsule_analytics.history import bridge
+
+from ._check import check_units
+from ._files import Unit, place_of, units
+from ._read import Conversion, run_here, run_on_dask
+from ._table import MOVING, Held, OnError, compared
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import date
+    from pathlib import Path
+
+    import pandas as pd
+
+    from capsule_analytics._deals import Overdue, Period
+    from capsule_analytics.fx import Missing, Rates
+
+    from ._table import Run
+
+
+Engine = Literal["duckdb", "dask"]
+
+
+class Placing(TypedDict, total=False):
+    """How deals are placed; see `forecast.by_month` for each.
+
+    Attributes
+    ----------
+    period
+        month, quarter or year.
+    fiscal_year_start
+        First month of the fiscal year, 1 to 12.
+    overdue
+        keep, roll or drop.
+    """
+
+    period: Period
+    fiscal_year_start: int
+    overdue: Overdue
+
+
+class Ranging(Placing, total=False):
+    """How deals are placed and how sure their totals are; see `forecast.by_month` for each.
+
+    Attributes
+    ----------
+    ranges
+        Add ``p10``, ``p50`` and ``p90``.
+    correlation
+        How strongly deals rise and fall together, 0 to 1.
+    target
+        Add ``chance``, to reach this amount.
+    """
+
+    ranges: bool
+    correlation: float
+    target: float | None
+
+
+class Portfolio:
+    """The export of many accounts.
+
+    Parameters
+    ----------
+    path
+        The folder of the export: a local path, or an address that fsspec knows, such as
+        ``s3://bucket/export``.
+    on_error
+        What to do about an account whose partition is corrupt or missing: stop with an error that
+        names it, or leave that account out and say so in ``attrs["left_out"]``.
+    storage_options
+        What the file system of the address needs, such as an endpoint. Put no secrets here that
+        the environment of the workers can give.
+
+    Raises
+    ------
+    DataError
+        If the folder holds no export.
+    ArgumentError
+        If an option is not valid.
+    MissingExtraError
+        If the extra ``cluster`` is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        on_error: OnError = "raise",
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if on_error not in get_args(OnError):
+            raise ArgumentError(f"on_error must be one of raise, skip, not {on_error!r}")
+        self._place = place_of(path, storage_options)
+        self._on_error = on_error
+        self._units = units(self._place)
+
+    def __repr__(self) -> str:
+        """Say how much there is."""
+        names, days = len(self.accounts), self.days
+        return (
+            f"<Portfolio of {names:,} account{'s' * (names != 1)}, {len(days):,} "
+            f"day{'s' * (len(days) != 1)} from {days[0]} to {days[-1]}>"
+        )
+
+    @property
+    def accounts(self) -> list[str]:
+        """The names of the accounts, sorted."""
+        return sorted({unit.account for unit in self._units})
+
+    @property
+    def days(self) -> list[date]:
+        """The days on which there is a snapshot of some account, oldest first."""
+        return sorted({unit.day for unit in self._units})
+
+    def by_month(
+        self,
+        *,
+        day: date | str | None = None,
+        as_of: date | str | None = None,
+        by: str | Sequence[str] | None = "account",
+        home_currency: str | None = None,
+        rates: Rates | None = None,
+        missing_rate: Missing = "error",
+        engine: Engine | None = None,
+        scheduler: str | None = None,
+        **how: Unpack[Ranging],
+    ) -> pd.DataFrame:
+        """Sum the pipelines of all accounts by close month and currency.
+
+        Parameters
+        ----------
+        day
+            Each account counts with its newest snapshot at or before it; None means the newest.
+            Days may be text, as 2026-10-15.
+        as_of
+            The day from which to look; None means `day`, or else the newest day that counts.
+        by
+            What to group by beside currency, as for `forecast.by_month`; None for the total of
+            all accounts.
+        home_currency
+            Convert every amount to this currency first (see `fx.convert`).
+        rates
+            The exchange rates; None means the European Central Bank's.
+        missing_rate
+            Without a rate: stop with an error, or flag: the deal keeps its own currency.
+        engine
+            duckdb: this machine; dask: a cluster, or the threads of this process. None means
+            duckdb without a scheduler and dask with one.
+        scheduler
+            Address of the scheduler of a Dask cluster, such as ``tcp://10.0.0.5:8786``. Its workers
+            need this package and must be able to read the export at the same address.
+        **how
+            period, fiscal_year_start, overdue, ranges, correlation and target, as for
+            `forecast.by_month`. With ranges or a target the export is read twice.
+
+        Returns
+        -------
+        As `forecast.by_month` returns it. ``attrs`` has ``day`` and ``oldest_day`` (of the
+        snapshots that count), ``accounts`` (how many do) and ``left_out``: one entry an account
+        without a snapshot so early or, with ``on_error="skip"``, one that cannot be read, each
+        with ``account``, ``day``, ``path`` and ``problem``.
+
+        Raises
+        ------
+        DataError
+            If a partition is corrupt or missing, unless such accounts are to be left out.
+        ArgumentError
+            If an option is not valid, or no snapshot is so old.
+        RateError
+            If an exchange rate is missing, unless it is to be flagged.
+        TransportError
+            If no scheduler answers.
+        """
+        held = self._held(
+            *self._chosen(day),
+            as_of=day if as_of is None else as_of,
+            run=_runner(engine, scheduler),
+            home_currency=home_currency,
+            rates=rates,
+            missing=missing_rate,
+        )
+        table = forecast.by_month(held, by=by, as_of=held.as_of, **how)
+        return held.noted(table)
+
+    def revenue_schedule(
+        self,
+        *,
+        day: date | str | None = None,
+        as_of: date | str | None = None,
+        by: str | Sequence[str] | None = "account",
+        home_currency: str | None = None,
+        rates: Rates | None = None,
+        missing_rate: Missing = "error",
+        engine: Engine | None = None,
+        scheduler: str | None = None,
+        **placing: Unpack[Placing],
+    ) -> pd.DataFrame:
+        """Spread the deals of all accounts over the months in which they are earned.
+
+        Parameters
+        ----------
+        day, as_of, by, home_currency, rates, missing_rate, engine, scheduler
+            As for `by_month`.
+        **placing
+            period, fiscal_year_start and overdue, as for `forecast.revenue_schedule`.
+
+        Returns
+        -------
+        As `forecast.revenue_schedule` returns it, with the ``attrs`` of `by_month`.
+
+        Raises
+        ------
+        DataError, ArgumentError, RateError, TransportError
+            As for `by_month`.
+        """
+        held = self._held(
+            *self._chosen(day),
+            as_of=day if as_of is None else as_of,
+            run=_runner(engine, scheduler),
+            home_currency=home_currency,
+            rates=rates,
+            missing=missing_rate,
+        )
+        table = forecast.revenue_schedule(held, by=by, as_of=held.as_of, **placing)
+        return held.noted(table)
+
+    def changes(
+        self,
+        before: date | str,
+        after: date | str | None = None,
+        *,
+        period: tuple[date | str, date | str] | None = None,
+        by: Literal["account"] | None = "account",
+        home_currency: str | None = None,
+        rates: Rates | None = None,
+        missing_rate: Missing = "error",
+        engine: Engine | None = None,
+        scheduler: str | None = None,
+    ) -> pd.DataFrame:
+        """Explain how the open pipelines of one day became those of another.
+
+        Parameters
+        ----------
+        before, after
+            The two days; each account counts with its newest snapshot at or before them. None
+            means the newest.
+        period
+            First and last day of the closing period that the bridge is about, as for
+            `history.changes`; None means all open deals.
+        by
+            account; or None for the total of all accounts.
+        home_currency, rates, missing_rate, engine, scheduler
+            As for `by_month`. Open deals of both days take the rates of the later one, so that a
+            difference is a change of the deals and not of the rates.
+
+        Returns
+        -------
+        As `history.changes` returns it, with ``account`` first unless `by` is None. ``attrs`` has
+        ``before`` and ``after`` (the newest snapshots that count), ``oldest_day``, ``accounts`` and
+        ``left_out``: also the accounts without a snapshot on the first day.
+
+        Raises
+        ------
+        DataError, ArgumentError, RateError, TransportError
+            As for `by_month`.
+        """
+        if by not in {None, "account"}:
+            raise ArgumentError(f"changes are by account or in total, not by {by!r}")
+        before, after = day_of(before), None if after is None else day_of(after)
+        if after is not None and after < before:
+            raise ArgumentError(f"the first day, {before}, is after the second, {after}")
+        firsts, late = self._chosen(before)
+        last_of = {unit.account: unit for unit in self._chosen(after)[0]}
+        pairs = [(unit, last_of[unit.account]) for unit in firsts]
+        chosen = [unit for pair in pairs for unit in dict.fromkeys(pair)]
+        held = self._held(
+            chosen,
+            late,
+            as_of=after,
+            run=_runner(engine, scheduler),
+            home_currency=home_currency,
+            rates=rates,
+            missing=missing_rate,
+            whole=True,
+        )
+        groups = () if by is None else (by,)
+        days = {last.account: (first.day, last.day) for first, last in pairs}
+        part = partial(compared, days, period, groups)
+        table = held.noted(bridge([held.add_up(part, ("id", *MOVING))], groups))
+        read = days.keys() - {found["account"] for found in held.left_out}
+        table.attrs["before"] = max(days[name][0] for name in read).isoformat()
+        table.attrs["after"] = table.attrs.pop("day")
+        return table
+
+    def check(self, day: date | str | None = None) -> pd.DataFrame:
+        """List what is wrong with the export, by reading all of it.
+
+        Parameters
+        ----------
+        day
+            Look at each account's newest snapshot at or before it; None means at all days.
+
+        Returns
+        -------
+        One row a finding, by account and day: ``account``, ``day``, ``path``, ``check``
+        (missing_partition, corrupt, missing_columns, unknown_columns, other_type, behind,
+        no_deals), ``severity`` (error: cannot be used; warning: figures may lack something;
+        info) and ``detail``.
+        """
+        if day is None:
+            return check_units(self._place, self._units, newest=self.days[-1])
+        return check_units(self._place, self._chosen(day)[0], newest=day_of(day))
+
+    def _chosen(self, day: date | str | None) -> tuple[list[Unit], list[dict[str, str]]]:
+        """Return each account's newest unit at or before a day, and the accounts without one."""
+        day = None if day is None else day_of(day)
+        newest: dict[str, Unit] = {}
+        for unit in self._units:  # by account and day
+            if day is None or unit.day <= day:
+                newest[unit.account] = unit
+        if not newest:
+            raise ArgumentError(f"no snapshot is from {day} or before: the first is {self.days[0]}")
+        late = [
+            {"account": name, "day": "", "path": "", "problem": f"has no snapshot up to {day}"}
+            for name in self.accounts
+            if name not in newest
+        ]
+        return list(newest.values()), late
+
+    def _held(
+        self,
+        chosen: list[Unit],
+        late: list[dict[str, str]],
+        *,
+        as_of: date | str | None,
+        run: Run,
+        home_currency: str | None,
+        rates: Rates | None,
+        missing: Missing,
+        whole: bool = False,
+    ) -> Held:
+        as_of = max(unit.day for unit in chosen) if as_of is None else day_of(as_of)
+        conversion = None
+        if home_currency is not None:
+            from capsule_analytics.fx import ecb_rates  # noqa: PLC0415 - reads a large file
+
+            conversion = Conversion(home_currency, rates or ecb_rates(), as_of, missing)
+        return Held(self._place, chosen, as_of, conversion, run, self._on_error, late, whole)
+
+
+def _runner(engine: Engine | None, scheduler: str | None) -> Run:
+    if engine is None:
+        engine = "duckdb" if scheduler is None else "dask"
+    if engine not in get_args(Engine):
+        raise ArgumentError(f"engine must be one of duckdb, dask, not {engine!r}")
+    if engine == "duckdb":
+        if scheduler is not None:
+            raise ArgumentError("a scheduler needs engine='dask'")
+        return run_here
+    return lambda reading, work: run_on_dask(reading, work, scheduler)

@@ -1,0 +1,20 @@
+"""The report: a pipeline's figures as files.
+
+Everything is written aside and moved into place at the end, so that a run that fails leaves the
+old report as it was.
+"""
+
+from __future__ import annotations
+
+from ._folder import whole_cents, write_report
+from ._options import FORMATS, Options
+from ._portfolio import Written as Written
+from ._portfolio import write_portfolio_report
+
+__all__ = [
+    "FORMATS",
+    "Options",
+    "whole_cents",
+    "write_portfolio_report",
+    "write_report",
+]
