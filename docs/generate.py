@@ -118,12 +118,7 @@ def commands() -> dict[str, click.Command]:
     found = {}
     for name, target in scripts.items():
         module = importlib.import_module(target.partition(":")[0])
-        [command] = {
-            value
-            for _, value in inspect.getmembers(module)
-            if isinstance(value, click.Command) and value.callback.__module__ == module.__name__
-        }
-        found[name] = command
+        found[name] = getattr(module, name.removeprefix("capsule-"))
     return found
 
 

@@ -94,7 +94,7 @@ def convert(
     Examples
     --------
     >>> import capsule_analytics as ca
-    >>> pipeline = convert(ca.load_sample(), "GBP", ecb_rates(), missing="flag")
+    >>> pipeline = ca.fx.convert(ca.load_sample(), "GBP", ca.fx.ecb_rates(), missing="flag")
     >>> sorted(pipeline.opportunities["currency"].dropna().unique())  # XXX is no real currency
     ['GBP', 'XXX']
     """

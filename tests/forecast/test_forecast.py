@@ -372,7 +372,7 @@ def test_a_million_deals_of_a_tenth_are_exact_to_the_cent() -> None:
 
 
 def test_the_examples_of_the_guide_are_true() -> None:
-    guide = Path(__file__).parents[1] / "docs" / "forecast.md"
+    guide = Path(__file__).parents[2] / "docs" / "forecast.md"
     result = doctest.testfile(
         str(guide), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
     )

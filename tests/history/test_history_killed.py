@@ -63,7 +63,7 @@ class Recorder:
     """Runs a program that records numbered snapshots, and kills it."""
 
     def __init__(self) -> None:
-        paths = [str(Path(__file__).parent), *sys.path]
+        paths = [str(Path(__file__).parents[1]), *sys.path]
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(DEALS)],
             stdin=subprocess.PIPE,

@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 import capsule_analytics as ca
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 
 STRICT = """
 import ipaddress, sys, warnings

@@ -22,7 +22,7 @@ import pytest
 import capsule_analytics as ca
 from capsule_analytics._deals._placing import CALIBRATED
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [
     ROOT / "README.md",

@@ -388,7 +388,7 @@ def test_deals_without_the_columns_are_refused(deals: pd.DataFrame) -> None:
 
 
 def test_the_documentation_holds() -> None:
-    page = Path(__file__).parents[1] / "docs" / "risk.md"
+    page = Path(__file__).parents[2] / "docs" / "risk.md"
     failed, tried = doctest.testfile(
         str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE
     )
