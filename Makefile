@@ -22,7 +22,7 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 
 tests: $(VENV)/.test
-	$(BIN)/python -m pytest --mpl --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --mpl --cov --cov-report=term
 
 $(VENV)/.report: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
