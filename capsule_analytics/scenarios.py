@@ -14,16 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from capsule_analytics._deals import (
-    Overdue,
-    Period,
-    Probability,
-    buckets,
-    dated,
-    group_names,
-    place,
-    table_of,
-)
+from capsule_analytics._deals import Overdue, Period, Placing, Probability, plain, table_of
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, Pipeline
 
@@ -91,12 +82,14 @@ def by_category(
     [[26650.0, 174500.0, 825650.0, 1893450.0]]
     """
     _check(thresholds)
-    groups = group_names(by)
-    held, day = table_of(deals, as_of, groups)
-    frame = cast("pd.DataFrame", held)  # `place` takes nothing else
-    placed = place(frame, day, by=groups, overdue=overdue, probability=probability)
-    placed.insert(0, "bucket", buckets(placed["close"].to_numpy(), period, fiscal_year_start))
-    keys = ["bucket", "currency", *groups]
+    frame, day = table_of(deals, as_of, by)
+    placing = Placing.of(
+        day, by=by, period=period, fiscal_year_start=fiscal_year_start, overdue=overdue,
+        probability=probability,
+    )  # fmt: skip
+    placed: pd.DataFrame = placing.rows(plain(cast("pd.DataFrame", frame), placing)).to_native()
+    placed.insert(0, "bucket", placing.buckets(placed["close"].to_numpy()))
+    keys = ["bucket", "currency", *placing.groups]
     won = placed["won"].to_numpy()
     chance = placed["probability"].to_numpy()
     tcv = np.nan_to_num(placed["tcv"].to_numpy(), nan=0.0)
@@ -114,7 +107,7 @@ def by_category(
     table = measured.groupby(keys, dropna=False, sort=False).sum().reset_index()
     table = table.sort_values(keys, na_position="last", ignore_index=True)
     account = deals.account if isinstance(deals, Pipeline) else ""
-    table = dated(table, period, fiscal_year_start, as_of=day, overdue=overdue, account=account)
+    table = placing.dated(table, account)
     table.attrs["thresholds"] = dict(thresholds)
     return table
 

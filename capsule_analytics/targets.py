@@ -16,17 +16,18 @@ import csv
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 
 from capsule_analytics import risk
-from capsule_analytics._deals import Overdue, Period, Probability, buckets, place, resolve
+from capsule_analytics._deals import Overdue, Period, Placing, Probability, plain, resolve
 from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.schema import TEXT, Pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import date
 
     from numpy.typing import NDArray
@@ -186,14 +187,20 @@ def attainment(
         raise DataError(f"a target must be 0 or more, not {targets['target'].tolist()}")
     frame, day = resolve(deals, as_of)
     by = ["owner"] if "owner" in targets.columns else []
-    placed = place(frame, day, by=by, overdue=overdue, probability=probability)
+    placings: dict[Period, Placing] = {
+        kind: Placing.of(
+            day, by=by, period=kind, fiscal_year_start=fiscal_year_start, overdue=overdue,
+            probability=probability,
+        )
+        for kind in get_args(Period)
+    }  # fmt: skip
+    placing = placings["month"]
+    placed = placing.rows(plain(frame, placing)).to_native()
     close = placed["close"].to_numpy()
-    numbers = {
-        kind: buckets(close, kind, fiscal_year_start) for kind in ("month", "quarter", "year")
-    }
+    numbers = {kind: one.buckets(close) for kind, one in placings.items()}
     figures = []
     for row in targets.itertuples(index=False):
-        span = _span(str(row.period), fiscal_year_start)
+        span = _span(str(row.period), placings)
         belongs = (numbers[span.kind] == span.bucket) & _equals(placed["currency"], row.currency)
         if by and not pd.isna(row.owner):
             belongs &= _equals(placed["owner"], row.owner)
@@ -255,7 +262,7 @@ def _figures(placed: pd.DataFrame, target: float, correlation: float) -> list[fl
     )
     return [
         won_value,
-        won_value + float(placed["weighted"].sum()),
+        won_value + float(np.nansum((tcv * placed["probability"].to_numpy())[~won])),
         won_value / target if target else math.nan,
         gap,
         open_value / gap if gap else math.nan,
@@ -268,8 +275,8 @@ def _equals(column: pd.Series, text: object) -> NDArray[np.bool_]:
     return equal
 
 
-def _span(text: str, fiscal_year_start: int) -> _Span:
-    """Find the period that a text names, in the numbering of `_placing.buckets`."""
+def _span(text: str, placings: Mapping[Period, Placing]) -> _Span:
+    """Find the period that a text names, in the numbering of `Placing.buckets`."""
     match = _PERIOD.fullmatch(text)
     if match is None:
         raise DataError(f"{text!r} is not a period such as 2026-10, 2026-Q4 or 2026")
@@ -280,6 +287,7 @@ def _span(text: str, fiscal_year_start: int) -> _Span:
     else:
         # The fiscal year that ends in a calendar year begins in the one before it, unless both
         # are the same.
-        begins = fiscal_year_start - 1 - (12 if fiscal_year_start > 1 else 0)
+        january = placings[kind].fiscal_year_start == 1
+        begins = placings[kind].fiscal_year_start - 1 - (0 if january else 12)
         first = year + begins + 3 * (int(match["quarter"] or 1) - 1)
-    return _Span(kind, int(buckets(np.array([first]), kind, fiscal_year_start)[0]))
+    return _Span(kind, int(placings[kind].buckets(np.array([first]))[0]))

@@ -5,32 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._placing import CALIBRATED as CALIBRATED
+from ._placing import FIELD as FIELD
 from ._placing import NEEDED as NEEDED
 from ._placing import Overdue as Overdue
 from ._placing import Period as Period
+from ._placing import Placing as Placing
 from ._placing import Probability as Probability
-from ._placing import bucket_periods as bucket_periods
-from ._placing import buckets as buckets
 from ._placing import chances as chances
 from ._placing import close_days as close_days
-from ._placing import dated as dated
 from ._placing import day_of as day_of
-from ._placing import place as place
 from ._placing import resolve as resolve
 from ._sources import add_up as add_up
 from ._sources import frame_of as frame_of
 from ._sources import frames as frames
+from ._sources import plain as plain
 from ._sources import table_of as table_of
 from ._sources import tree as tree
 from ._sums import MEASURES as MEASURES
+from ._sums import REST as REST
 from ._sums import add as add
 from ._sums import alike as alike
+from ._sums import by_day as by_day
 from ._sums import combine as combine
-from ._sums import group_names as group_names
 from ._sums import split as split
 from ._sums import sums as sums
 
 if TYPE_CHECKING:
     from ._sources import Deals as Deals
+    from ._sums import Lazy as Lazy
 
-__all__ = []
+__all__: list[str] = []

@@ -1,19 +1,21 @@
-"""Where each deal counts: its close month, its currency, its share of the forecast.
+"""Where each deal counts: its close day, its period, its share of the forecast.
 
-The forecast, the revenue schedule, the ranges and the targets all start from these rows, so that
-each of these definitions stands once.
+The forecast, the revenue schedule, the ranges, the categories and the targets all start from
+these rows, so that each of these definitions stands once. They are Narwhals expressions, which run
+on pandas, Polars and DuckDB alike, each at its own speed.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from capsule_analytics import quality
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, Pipeline
 
@@ -22,11 +24,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Rows = TypeVar("Rows", nw.DataFrame[Any], nw.LazyFrame[Any])
+
 Overdue = Literal["keep", "roll", "drop"]
 Period = Literal["month", "quarter", "year"]
 Probability: TypeAlias = "pd.Series | Literal['calibrated'] | None"
 
 GROUPS = ("owner", "milestone", "pipeline", "team", "tag", "party", "account")
+FIELD = "field:"
+"""What the name of a custom field has in front when it is grouped by."""
+
 CALIBRATED = "calibrated"
 """The column of corrected probabilities."""
 
@@ -86,14 +93,15 @@ def resolve(
     ArgumentError
         If the deals are no table, a needed column is missing, or the day is none.
     """
-    if not isinstance(deals, Pipeline) and not hasattr(deals, "columns"):
+    frame = deals.opportunities if isinstance(deals, Pipeline) else deals
+    columns = getattr(frame, "columns", None)
+    if columns is None:
         raise ArgumentError(
             "deals are a Pipeline, or its columns as a pandas frame (by_month and revenue_schedule "
-            "also take a Dask DataFrame or a DuckDB relation), not "
+            "also take a Polars or Dask DataFrame or a DuckDB relation), not "
             f"{type(deals).__name__}"
         )
-    frame = deals.opportunities if isinstance(deals, Pipeline) else deals
-    missing = [name for name in needed if name not in frame.columns]
+    missing = [name for name in needed if name not in columns]
     if missing:
         raise ArgumentError(f"the frame lacks the column {missing[0]!r}; see schema.COLUMNS")
     if as_of is not None:
@@ -101,93 +109,187 @@ def resolve(
     return frame, deals.as_of if isinstance(deals, Pipeline) else datetime.now(UTC).date()
 
 
-def place(
-    frame: pd.DataFrame,
-    as_of: date,
-    *,
-    by: Sequence[str] = (),
-    overdue: Overdue = "keep",
-    probability: Probability = None,
-) -> pd.DataFrame:
-    """Give every open and won deal its close day and its values; lost deals add nothing.
+@dataclass(frozen=True, eq=False)
+class Placing:
+    """How deals are placed in a table: made and checked where a user's words come in.
 
-    A won deal closes on ``closed_at`` where known, else on ``expected_close``; an open deal on
-    ``expected_close``. Weighted value is TCV times probability over open deals; a TCV or a
-    probability that is not known adds nothing.
-
-    Parameters
+    Attributes
     ----------
-    frame
-        Opportunities.
     as_of
         The day before which an open deal is overdue.
-    by
-        Columns to keep for grouping, of `GROUPS`. A deal with two tags gives two rows.
+    groups
+        Further columns to group by, of `GROUPS` or ``field:NAME``, each once.
+    period
+        month, quarter or year.
+    fiscal_year_start
+        First month of the fiscal year, 1 to 12.
     overdue
         Overdue deals stay in their own month (keep), move to the as-of day (roll), or are left
         out (drop).
     probability
-        Other probabilities for open deals, as `chances` takes them.
-
-    Returns
-    -------
-    Index id: ``close`` (datetime64, NaT if undated), ``currency``, the columns of `by`, ``won``
-    and ``overdue`` (bool), ``tcv``, ``probability`` (1 for won deals), ``weighted`` (0 for won
-    deals).
-
-    Raises
-    ------
-    ArgumentError
-        If an option is not one of the valid ones, or a column that it names is missing.
+        Other probabilities for open deals: a series, 0 to 1, by opportunity id, or ``calibrated``
+        for the column of that name. Won deals keep their own, and so do deals without another.
     """
-    if not isinstance(frame, pd.DataFrame):
-        raise ArgumentError(
-            f"only a Pipeline or a pandas frame can be taken here, not {type(frame).__name__}"
+
+    as_of: date
+    groups: tuple[str, ...] = ()
+    period: Period = "month"
+    fiscal_year_start: int = 1
+    overdue: Overdue = "keep"
+    probability: Probability = None
+
+    @classmethod
+    def of(
+        cls,
+        as_of: date,
+        *,
+        by: str | Sequence[str] | None = None,
+        period: Period = "month",
+        fiscal_year_start: int = 1,
+        overdue: Overdue = "keep",
+        probability: Probability = None,
+    ) -> Placing:
+        """Make one of a user's words; a single group may be a bare name."""
+        groups = group_names(by)
+        return cls(as_of, groups, period, fiscal_year_start, overdue, probability)
+
+    def __post_init__(self) -> None:
+        """Refuse what is not valid, naming what is."""
+        for group in self.groups:
+            if group not in GROUPS and not (isinstance(group, str) and group.startswith(FIELD)):
+                raise ArgumentError(
+                    f"cannot group by {group!r}; valid are {', '.join(GROUPS)} and {FIELD}NAME"
+                )
+        if self.overdue not in get_args(Overdue):
+            raise ArgumentError(f"overdue must be one of keep, roll, drop, not {self.overdue!r}")
+        if self.period not in get_args(Period):
+            raise ArgumentError(f"period must be one of month, quarter, year, not {self.period!r}")
+        first = self.fiscal_year_start
+        if not isinstance(first, int | np.integer) or not 1 <= first <= 12:  # noqa: PLR2004 - months
+            raise ArgumentError(f"fiscal_year_start must be 1 to 12, not {first!r}")
+        known = self.probability is None or isinstance(self.probability, pd.Series)
+        if not known and not (isinstance(self.probability, str) and self.probability == CALIBRATED):
+            raise ArgumentError(
+                f"probability must be a series by opportunity id, or {CALIBRATED!r}, not"
+                f" {self.probability!r}"
+            )
+
+    @property
+    def needs_frame(self) -> bool:
+        """Whether something is asked for that only a pandas frame can tell: tags, fields, ids."""
+        nested = any(name == "tag" or name.startswith(FIELD) for name in self.groups)
+        return nested or isinstance(self.probability, pd.Series)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the deals that are needed."""
+        of_group = {"party": ("party", "party_id"), "tag": ("tags",)}
+        wanted = [*NEEDED]
+        for group in self.groups:
+            wanted += ("fields",) if group.startswith(FIELD) else of_group.get(group, (group,))
+        if isinstance(self.probability, str):
+            wanted.append(CALIBRATED)
+        return list(dict.fromkeys(wanted))
+
+    def rows(self, deals: Rows, more: Sequence[str] = ()) -> Rows:
+        """Give every open and won deal its close day and its values; lost deals add nothing.
+
+        A won deal closes on ``closed_at`` where known, else on ``expected_close``; an open deal on
+        ``expected_close``.
+
+        Parameters
+        ----------
+        deals
+            The columns of `columns`, in plain types: days without a zone, missing text and numbers
+            as what the engine calls missing (see `_sources.plain`).
+        more
+            Columns to keep beside those returned.
+
+        Returns
+        -------
+        ``close``, ``currency``, the groups, ``won``, ``overdue``, ``tcv``, ``probability``, and
+        those of `more`.
+        """
+        status, expected = nw.col("status"), nw.col("expected_close")
+        closed, own = nw.col("closed_at"), nw.col("probability")
+        today = nw.lit(datetime(self.as_of.year, self.as_of.month, self.as_of.day))  # noqa: DTZ001 - a day
+        lost = (status == "lost").fill_null(value=False)
+        won = (status == "won").fill_null(value=False)
+        late = ((status == "open") & (expected < today)).fill_null(value=False)
+        close = nw.when(won & ~closed.is_null()).then(closed).otherwise(expected)
+        if self.overdue == "roll":
+            close = nw.when(late).then(today).otherwise(close)
+        if self.probability is not None:
+            other = nw.col(CALIBRATED)
+            own = nw.when(won | other.is_null()).then(own).otherwise(other)
+        groups = [
+            nw.coalesce(nw.col(name), nw.col("party_id").cast(nw.String)).alias(name)
+            if name == "party" and "party_id" in deals.collect_schema().names()
+            else nw.col(name)
+            for name in self.groups
+        ]
+        return deals.filter(~(lost | late) if self.overdue == "drop" else ~lost).select(
+            close.alias("close"),
+            nw.col("currency"),
+            *groups,
+            won.alias("won"),
+            late.alias("overdue"),
+            nw.col("tcv"),
+            own.alias("probability"),
+            *map(nw.col, more),
         )
-    if overdue not in get_args(Overdue):
-        raise ArgumentError(f"overdue must be one of keep, roll, drop, not {overdue!r}")
-    late = quality.overdue(frame, as_of).to_numpy(dtype=bool)
-    status = frame["status"]
-    counts = (status != "lost").to_numpy(dtype=bool)
-    if overdue == "drop":
-        counts = counts & ~late  # pandas may hand out arrays that cannot be written
-    won = (status == "won").to_numpy(dtype=bool)
-    close = close_days(frame)
-    if overdue == "roll":
-        close[late] = np.datetime64(as_of, "D")
-    chance = chances(frame, probability)
-    tcv = frame["tcv"].to_numpy(dtype=np.float64)
-    weighted = np.where(won, 0.0, np.nan_to_num(tcv * chance, nan=0.0))
-    placed = pd.DataFrame(
-        {
-            "close": close[counts],
-            "currency": frame["currency"].to_numpy(dtype=object)[counts]
-            if not isinstance(frame["currency"].dtype, pd.CategoricalDtype)
-            else frame["currency"].array[counts],
-            **{name: _group(frame, name)[counts] for name in by},
-            "won": won[counts],
-            "overdue": late[counts],
-            "tcv": tcv[counts],
-            "probability": chance[counts],
-            "weighted": weighted[counts],
-        },
-        index=frame.index[counts],
-        copy=False,
-    )
-    return placed.explode("tag") if "tag" in by else placed
+
+    def buckets(self, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        """Give each day the number of its period, `UNDATED` for NaT.
+
+        Months count from January 1970; quarters and years from the fiscal year's first month.
+        """
+        months = days.astype("datetime64[M]").astype(np.int64)
+        offset = 0 if self.period == "month" else self.fiscal_year_start - 1
+        return np.where(np.isnat(days), UNDATED, (months - offset) // _MONTHS[self.period])
+
+    def periods(self, numbers: NDArray[np.int64]) -> pd.PeriodIndex:
+        """Turn bucket numbers back into pandas periods, NaT for `UNDATED`.
+
+        A fiscal year is named after the calendar year in which it ends, as pandas does.
+        """
+        end = _YEAR_ENDS[self.fiscal_year_start - 1]
+        freq = {"month": "M", "quarter": f"Q-{end}", "year": f"Y-{end}"}[self.period]
+        offset = 0 if self.period == "month" else self.fiscal_year_start - 1
+        dated = numbers != UNDATED
+        first = np.where(dated, numbers, 0) * _MONTHS[self.period] + offset
+        starts = pd.DatetimeIndex(first.astype("datetime64[M]").astype("datetime64[s]"))
+        return starts.to_period(freq).where(dated)
+
+    def dated(self, table: pd.DataFrame, account: str) -> pd.DataFrame:
+        """Turn the buckets of a table into its first column, periods, and note how it was made."""
+        numbers = table.pop("bucket").to_numpy()
+        table.insert(0, self.period, self.periods(numbers))
+        table.attrs = {
+            "as_of": self.as_of.isoformat(), "overdue": self.overdue, "account": account,
+        }  # fmt: skip
+        return table
+
+
+def group_names(by: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return what is grouped by as names, each once."""
+    if by is None or isinstance(by, str):
+        return () if by is None else (by,)
+    try:
+        return tuple(dict.fromkeys(by))
+    except TypeError as error:
+        raise ArgumentError(f"group by a name or several names, not by {by!r}") from error
 
 
 def chances(frame: pd.DataFrame, probability: Probability) -> NDArray[np.float64]:
-    """Return the probability with which each deal counts.
+    """Return the probability with which each deal of a pandas frame counts.
 
     Parameters
     ----------
     frame
         Opportunities.
     probability
-        None for the stated ones; a series of others, 0 to 1, by opportunity id; or ``"calibrated"``
-        for the column of that name, which `calibration.calibrate` adds. Won deals keep their own,
-        and so do deals for which the others are missing.
+        None for the stated ones, or as in `Placing`.
 
     Returns
     -------
@@ -196,29 +298,32 @@ def chances(frame: pd.DataFrame, probability: Probability) -> NDArray[np.float64
     Raises
     ------
     ArgumentError
-        If it is none of these, one is outside 0 to 1, or the column is missing.
+        If one is outside 0 to 1, an id has several, or the column is missing.
     """
     stated: NDArray[np.float64] = frame["probability"].to_numpy(dtype=np.float64, na_value=np.nan)
     if probability is None:
         return stated
+    others = other_chances(frame, Placing(date.min, probability=probability).probability)
+    keeps = (frame["status"] == "won").to_numpy(dtype=bool) | np.isnan(others)
+    chosen: NDArray[np.float64] = np.where(keeps, stated, others)
+    return chosen
+
+
+def other_chances(frame: pd.DataFrame, probability: Probability) -> NDArray[np.float64]:
+    """Return the other probabilities of a pandas frame's deals, NaN where there is none."""
     if isinstance(probability, pd.Series):
         if not probability.index.is_unique:
             twice = probability.index[probability.index.duplicated()][0]
             raise ArgumentError(f"the opportunity {twice} has several probabilities: give one each")
         other = probability.reindex(frame.index)
-    elif isinstance(probability, str) and probability == CALIBRATED:
-        if CALIBRATED not in frame.columns:
-            raise ArgumentError(
-                "the deals have no calibrated probabilities: add them with calibration.calibrate"
-            )
-        other = frame[CALIBRATED]
-    else:
+    elif CALIBRATED not in frame.columns:
         raise ArgumentError(
-            f"probability must be a series by opportunity id, or {CALIBRATED!r}, not"
-            f" {probability!r}"
+            "the deals have no calibrated probabilities: add them with calibration.calibrate"
         )
+    else:
+        other = frame[CALIBRATED]
     try:
-        others = other.to_numpy(dtype=np.float64, na_value=np.nan)
+        others: NDArray[np.float64] = other.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise ArgumentError(f"probabilities are numbers from 0 to 1: {error}") from error
     outside = np.flatnonzero((others < 0) | (others > 1))
@@ -228,88 +333,38 @@ def chances(frame: pd.DataFrame, probability: Probability) -> NDArray[np.float64
             f"probabilities are from 0 to 1, and that of the opportunity {frame.index[at]} is "
             f"{others[at]:g}"
         )
-    keeps = (frame["status"] == "won").to_numpy(dtype=bool) | np.isnan(others)
-    chosen: NDArray[np.float64] = np.where(keeps, stated, others)
-    return chosen
-
-
-def _group(frame: pd.DataFrame, name: str) -> pd.api.extensions.ExtensionArray:
-    if name not in GROUPS:
-        raise ArgumentError(f"cannot group by {name!r}; valid are {', '.join(GROUPS)}")
-    if name == "tag":
-        if "tags" not in frame.columns:
-            raise ArgumentError("the frame has no tags; load it with embed=('tags',) over API v2")
-        tags = [tags or (None,) for tags in frame["tags"]]
-        return pd.Series(tags, dtype=object).array
-    if name == "party":
-        names = frame["party"].astype(TEXT)
-        return names.fillna(frame["party_id"].astype(TEXT)).array
-    if name not in frame.columns:
-        raise ArgumentError(f"the frame has no column {name!r}")
-    return frame[name].array
+    return others
 
 
 def close_days(frame: pd.DataFrame) -> NDArray[np.datetime64]:
-    """Return the day on which each deal closes, shape (n,), NaT if undated.
+    """Return the day on which each deal of a pandas frame closes, shape (n,), NaT if undated.
 
     Won deals close on ``closed_at`` where known, all others on ``expected_close``.
     """
-    expected = _days(frame["expected_close"])
-    closed = _days(frame["closed_at"])
+    closed, expected = (
+        frame[name].dt.tz_localize(None).to_numpy().astype("datetime64[D]")
+        for name in ("closed_at", "expected_close")
+    )
     won = (frame["status"] == "won").to_numpy(dtype=bool)
-    return np.where(won & ~np.isnat(closed), closed, expected)
-
-
-def _days(column: pd.Series) -> NDArray[np.datetime64]:
-    """Return calendar days; they are midnights UTC, so no zone can shift them."""
-    values = column.dt.tz_localize(None) if column.dt.tz is not None else column
-    days: NDArray[np.datetime64] = values.to_numpy().astype("datetime64[D]")
+    days: NDArray[np.datetime64] = np.where(won & ~np.isnat(closed), closed, expected)
     return days
 
 
-def buckets(
-    days: NDArray[np.datetime64], period: Period, fiscal_year_start: int
-) -> NDArray[np.int64]:
-    """Give each day the number of its period, `UNDATED` for NaT.
-
-    Months count from January 1970; quarters and years from the fiscal year's first month.
-    """
-    if period not in get_args(Period):
-        raise ArgumentError(f"period must be one of month, quarter, year, not {period!r}")
-    if not isinstance(fiscal_year_start, int | np.integer) or not 1 <= fiscal_year_start <= 12:  # noqa: PLR2004 - months
-        raise ArgumentError(f"fiscal_year_start must be 1 to 12, not {fiscal_year_start!r}")
-    months = days.astype("datetime64[M]").astype(np.int64)
-    offset = 0 if period == "month" else fiscal_year_start - 1
-    return np.where(np.isnat(days), UNDATED, (months - offset) // _MONTHS[period])
-
-
-def bucket_periods(
-    numbers: NDArray[np.int64], period: Period, fiscal_year_start: int
-) -> pd.PeriodIndex:
-    """Turn bucket numbers back into pandas periods, NaT for `UNDATED`.
-
-    A fiscal year is named after the calendar year in which it ends, as pandas does.
-    """
-    end = _YEAR_ENDS[fiscal_year_start - 1]
-    freq = {"month": "M", "quarter": f"Q-{end}", "year": f"Y-{end}"}[period]
-    offset = 0 if period == "month" else fiscal_year_start - 1
-    dated = numbers != UNDATED
-    first = np.where(dated, numbers, 0) * _MONTHS[period] + offset
-    starts = pd.DatetimeIndex(first.astype("datetime64[M]").astype("datetime64[s]"))
-    return starts.to_period(freq).where(dated)
-
-
-def dated(
-    table: pd.DataFrame,
-    period: Period,
-    fiscal_year_start: int,
-    *,
-    as_of: date,
-    overdue: Overdue,
-    account: str,
-) -> pd.DataFrame:
-    """Turn the buckets of a table into its first column, periods, and note how it was made."""
-    numbers = table.pop("bucket").to_numpy()
-    table.insert(0, period, bucket_periods(numbers, period, fiscal_year_start))
-    table.attrs = {"as_of": as_of.isoformat(), "overdue": overdue, "account": account}
-    return table
+def grouped(frame: pd.DataFrame, group: str) -> pd.api.extensions.ExtensionArray:
+    """Return the column of a pandas frame for a group that is no plain column of its own."""
+    column = "tags" if group == "tag" else "fields"
+    if column not in frame.columns:
+        raise ArgumentError(
+            f"the frame has no {column}; load it with embed=({column!r},) over API v2"
+        )
+    if group == "tag":
+        return pd.Series([tags or (None,) for tags in frame["tags"]], dtype=object).array
+    name = group.removeprefix(FIELD)
+    values = [(fields or {}).get(name) for fields in frame["fields"]]
+    if all(value is None for value in values) and values:
+        known = sorted({key for fields in frame["fields"] for key in fields or {}})
+        if name not in known:
+            raise ArgumentError(
+                f"no deal has the custom field {name!r}; there are {', '.join(known) or 'none'}"
+            )
+    return pd.Series([None if v is None else str(v) for v in values], dtype=TEXT).array

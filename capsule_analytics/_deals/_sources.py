@@ -1,13 +1,17 @@
-"""Where deals are held: in memory, in a DuckDB relation, or in the partitions of a Dask DataFrame.
+"""Where deals are held: pandas, Polars, anything with Arrow, a DuckDB relation, a Dask DataFrame.
 
-What is too large for memory is worked through in parts. Each part becomes a pandas frame, for which
-every figure is defined; its partial sums are small, and add up.
+A measure is a function of placed deals in Narwhals' terms (`_sums.sums` and its like). Each engine
+computes it for itself, on its own columns; only what is left, some thousands of partial sums, comes
+into memory. What only a pandas frame can tell (tags, custom fields, probabilities by id) is worked
+through in parts.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
+import narwhals as nw
 import numpy as np
 import orjson
 import pandas as pd
@@ -15,7 +19,7 @@ import pandas as pd
 from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.schema import COLUMNS, Pipeline
 
-from ._placing import CALIBRATED, NEEDED, resolve
+from ._placing import CALIBRATED, FIELD, group_names, grouped, other_chances, resolve
 from ._sums import add
 
 if TYPE_CHECKING:
@@ -24,11 +28,19 @@ if TYPE_CHECKING:
 
     import dask.dataframe as dd
     import duckdb
+    import polars as pl
     import pyarrow as pa
 
+    from ._placing import Placing
+    from ._sums import Lazy
+
+    Measure: TypeAlias = Callable[[Lazy, Placing], pd.DataFrame]
     Part: TypeAlias = Callable[[pd.DataFrame], pd.DataFrame]
-    Held: TypeAlias = "pd.DataFrame | dd.DataFrame | duckdb.DuckDBPyRelation | Parted"
-    Deals: TypeAlias = "Pipeline | Held"
+    Table: TypeAlias = (
+        "pd.DataFrame | pl.DataFrame | pl.LazyFrame | dd.DataFrame | duckdb.DuckDBPyRelation"
+        " | Parted"
+    )
+    Deals: TypeAlias = "Pipeline | Table"
 
 ROWS = 500_000
 """Rows of a chunk: some 100 MB while they are summed."""
@@ -36,7 +48,6 @@ ROWS = 500_000
 _FAN_IN = 16
 """How many partial sums one task of a cluster adds up."""
 
-_GROUP_COLUMNS = {"party": ("party", "party_id"), "tag": ("tags",)}
 _KINDS = {column.name: column.kind for column in COLUMNS} | {
     "tcv": "number", CALIBRATED: "number", "status": "category", "account": "category",
 }  # fmt: skip
@@ -53,7 +64,9 @@ class Parted(Protocol):
         """Add up the partial sums of all parts, each a frame of these columns."""
 
 
-def table_of(deals: Deals, as_of: date | str | None, groups: Sequence[str]) -> tuple[Held, date]:
+def table_of(
+    deals: Deals, as_of: date | str | None, by: str | Sequence[str] | None = None
+) -> tuple[Table, date]:
     """Return the table of the deals as it is held, and the day from which to look.
 
     Parameters
@@ -62,67 +75,265 @@ def table_of(deals: Deals, as_of: date | str | None, groups: Sequence[str]) -> t
         A pipeline, or a table of its columns.
     as_of
         The day; None means the pipeline's own, or today in UTC.
-    groups
-        What is grouped by; a pipeline has its account as a column if that is one.
+    by
+        What is grouped by; a pipeline has its account as a column if that is named.
 
     Raises
     ------
     ArgumentError
         If it is no table that can be read, lacks a column, or the day is none.
     """
+    if engine_of(deals) == "polars":
+        names = cast("pl.LazyFrame", deals).collect_schema().names()
+        _, day = resolve(pd.DataFrame(columns=names), as_of)
+        return cast("Table", deals), day
+    if engine_of(deals) == "arrow":
+        import pyarrow as pa  # noqa: PLC0415 - an optional dependency
+
+        arrow = pa.table(deals)
+        deals = frame_of(arrow, arrow.column_names)
     # Only the columns are looked at, which all of them have.
     table, day = resolve(cast("Pipeline | pd.DataFrame", deals), as_of)
-    if isinstance(deals, Pipeline) and "account" in groups:
+    if isinstance(deals, Pipeline) and "account" in group_names(by):
         table = table.assign(account=pd.Categorical.from_codes(
             np.zeros(len(table), dtype=np.int8), categories=pd.Index([deals.account], dtype=object)
         ))  # fmt: skip
     return table, day
 
 
-def add_up(held: Held, part: Part, groups: Sequence[str], more: Sequence[str] = ()) -> pd.DataFrame:
+def engine_of(deals: object) -> str:
+    """Name what holds a table: pandas, polars, dask, duckdb, arrow, or "" for anything else."""
+    name = type(deals).__module__.partition(".")[0].lstrip("_")
+    if name in {"pandas", "polars", "dask", "duckdb"}:
+        return name
+    return "arrow" if hasattr(deals, "__arrow_c_stream__") else ""
+
+
+def add_up(
+    table: Table, measure: Measure, placing: Placing, more: Sequence[str] = ()
+) -> pd.DataFrame:
     """Add up the partial sums of a table, wherever it is held.
 
     Parameters
     ----------
-    held
-        The table.
-    part
-        From a frame of deals to their partial sums.
-    groups
-        What is grouped by.
+    table
+        The table, as `table_of` returns it.
+    measure
+        From deals in plain types to their partial sums.
+    placing
+        How deals are placed.
     more
-        Columns that `part` needs beside those of every forecast.
+        Columns that the measure needs beside those of `placing`.
 
     Returns
     -------
     One partial sum.
     """
-    if isinstance(held, pd.DataFrame):
-        return part(held)
-    wanted = ["id", *NEEDED, CALIBRATED, *more]
-    for group in groups:
-        wanted += _GROUP_COLUMNS.get(group, (group,))
-    columns = [name for name in dict.fromkeys(wanted) if name in held.columns]
-    match type(held).__module__.partition(".")[0].lstrip("_"):
-        case "dask":
-            return _add_dask(held, part, columns)
-        case "duckdb":
-            return add(map(part, frames(cast("duckdb.DuckDBPyRelation", held), columns)))
-    return cast("Parted", held).add_up(part, columns)
+    columns = [*placing.columns, *more]
+
+    def part(frame: pd.DataFrame) -> pd.DataFrame:
+        return measure(plain(frame, placing, more), placing)
+
+    engine = engine_of(table)
+    if engine == "pandas":
+        return part(cast("pd.DataFrame", table))
+    if engine == "polars":
+        return _polars(cast("pl.LazyFrame", table), measure, placing, more, part)
+    columns = [name for name in dict.fromkeys(["id", *columns]) if name in table.columns]
+    if engine == "dask":
+        return _add_dask(cast("dd.DataFrame", table), part, columns)
+    if engine == "duckdb":
+        return _duckdb(cast("duckdb.DuckDBPyRelation", table), measure, placing, columns, part)
+    return cast("Parted", table).add_up(part, columns)
 
 
-def _add_dask(held: dd.DataFrame, part: Part, columns: Sequence[str]) -> pd.DataFrame:
+def plain(frame: pd.DataFrame, placing: Placing, more: Sequence[str] = ()) -> Lazy:
+    """Give a pandas frame's columns the types that `Placing.rows` counts on.
+
+    Raises
+    ------
+    ArgumentError
+        If a column that is grouped by is missing, or a probability is none.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise ArgumentError(
+            f"only a Pipeline or a pandas frame can be taken here, not {type(frame).__name__}"
+        )
+    nested = [name for name in placing.groups if name == "tag" or name.startswith(FIELD)]
+    wanted = [
+        name
+        for name in dict.fromkeys((*placing.columns, *more))
+        if name not in {"tags", "fields", CALIBRATED}
+        and (name != "party_id" or name in frame.columns)
+    ]
+    if lacking := [name for name in wanted if name not in frame.columns]:
+        raise ArgumentError(f"the frame has no column {lacking[0]!r}")
+    data = {name: _plain(name, frame[name]) for name in wanted}
+    if placing.probability is not None:
+        data[CALIBRATED] = other_chances(frame, placing.probability)
+    for name in nested:
+        data[name] = grouped(frame, name)
+    chosen = pd.DataFrame(data, index=frame.index, copy=False)
+    if "tag" in nested:
+        chosen = chosen.reset_index(drop=True).explode("tag", ignore_index=True)
+    return cast("Lazy", nw.from_native(chosen))
+
+
+def _plain(name: str, column: pd.Series) -> Any:  # noqa: ANN401 - a series or a numpy array
+    """Take the zone off days, which are UTC, and the nullable numbers to floats."""
+    match _KINDS.get(name):
+        case "date" | "timestamp":
+            return column.dt.tz_localize(None) if column.dt.tz is not None else column
+        case "number" | "percent":
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        case "integer" if name != "party_id":
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return column.astype(object) if name == "party" else column  # to put ids beside the names
+
+
+def _polars(
+    table: pl.DataFrame | pl.LazyFrame,
+    measure: Measure,
+    placing: Placing,
+    more: Sequence[str],
+    part: Part,
+) -> pd.DataFrame:
+    """Sum where Polars holds the deals; as a frame where only that can tell."""
+    import polars as pl  # noqa: PLC0415 - an optional dependency
+
+    lazy = table.lazy()
+    schema = lazy.collect_schema()
+    wanted = [name for name in dict.fromkeys((*placing.columns, *more)) if name in schema]
+    if placing.needs_frame:
+        named = lazy.select([*(["id"] if "id" in schema else []), *wanted]).collect()
+        return part(frame_of(named.to_arrow(), named.columns))
+    _has_all(placing, wanted)
+    columns = [_polars_column(name, schema[name]) for name in wanted]
+    try:
+        found = measure(nw.from_native(lazy.select(columns)), placing)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"the deals cannot be read as the columns they should be: {error}"
+        ) from error
+    if placing.probability is not None:
+        _check_chances(lazy.select(
+            pl.col(CALIBRATED).min().alias("least"), pl.col(CALIBRATED).max().alias("most")
+        ).collect().row(0))  # fmt: skip
+    return found
+
+
+def _polars_column(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Write a column as an expression of a plain type."""
+    import polars as pl  # noqa: PLC0415 - an optional dependency
+
+    column = pl.col(name)
+    match _KINDS.get(name):
+        case "date" | "timestamp":
+            if dtype == pl.String:
+                return column.str.to_datetime(
+                    "%+", time_unit="us", time_zone="UTC"
+                ).dt.replace_time_zone(None)
+            if getattr(dtype, "time_zone", None) is not None:
+                column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+            return column.cast(pl.Datetime("us"))
+        case "number" | "percent":
+            return column.cast(pl.Float64).fill_nan(None)
+        case "integer" if name != "party_id":
+            return column.cast(pl.Float64)
+        case "integer":
+            return column
+    return column.cast(pl.String)
+
+
+def _has_all(placing: Placing, names: Sequence[str]) -> None:
+    """Refuse to group by, or to take, a column that is not there."""
+    for name in placing.columns:
+        if name not in names and name != "party_id":
+            if name == CALIBRATED:
+                other_chances(pd.DataFrame(), CALIBRATED)
+            raise ArgumentError(f"the frame has no column {name!r}")
+
+
+def _check_chances(ends: tuple[float | None, ...]) -> None:
+    for end in ends:
+        if end is not None and not 0 <= end <= 1:
+            raise ArgumentError(f"probabilities are from 0 to 1, and one is {end:g}")
+
+
+def _duckdb(
+    relation: duckdb.DuckDBPyRelation,
+    measure: Measure,
+    placing: Placing,
+    columns: Sequence[str],
+    part: Part,
+) -> pd.DataFrame:
+    """Sum where DuckDB holds the deals; in chunks where only a frame can tell."""
+    import duckdb  # noqa: PLC0415 - an optional dependency
+
+    if placing.needs_frame:
+        return add(map(part, frames(relation, columns)))
+    _has_all(placing, columns)
+    types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    chosen = relation.project(", ".join(_sql(name, types[name]) for name in columns))
+    with quiet(relation):
+        try:
+            found = measure(nw.from_native(chosen), placing)
+        except (duckdb.ConversionException, duckdb.BinderException):
+            # Read as frames, what is wrong is told by column; or not wrong after all.
+            return add(map(part, frames(relation, columns)))
+        if placing.probability is not None:
+            ends = chosen.aggregate(f"min({CALIBRATED}) AS least, max({CALIBRATED}) AS most")
+            _check_chances(ends.fetchall()[0])
+    return found
+
+
+def _sql(name: str, dtype: str) -> str:
+    """Write a column as an SQL expression of a plain type."""
+    quoted = f'"{name}"'
+    match _KINDS.get(name):
+        case "date" | "timestamp":
+            if dtype == "TIMESTAMP WITH TIME ZONE":
+                read = f"timezone('UTC', {quoted})"
+            elif dtype == "DATE" or dtype.startswith("TIMESTAMP"):
+                read = f"{quoted}::TIMESTAMP"
+            else:
+                read = f"{quoted}::VARCHAR::TIMESTAMP"
+        case "number" | "percent" | "integer":
+            read = f"{quoted}::DOUBLE"
+            if dtype in {"DOUBLE", "FLOAT"}:
+                read = f"CASE WHEN isnan({read}) THEN NULL ELSE {read} END"
+        case _:
+            read = quoted if dtype == "VARCHAR" else f"{quoted}::VARCHAR"
+    return f"{read} AS {quoted}"
+
+
+@contextmanager
+def quiet(relation: duckdb.DuckDBPyRelation) -> Iterator[None]:
+    """Keep DuckDB from drawing its own progress bar on standard output meanwhile."""
+    setting = "enable_progress_bar"
+    told = relation.query("deals", f"SELECT current_setting('{setting}')")
+    drawn = told is not None and told.fetchall() == [(True,)]
+    if drawn:
+        relation.query("deals", f"SET {setting} = false")
+    try:
+        yield
+    finally:
+        if drawn:
+            relation.query("deals", f"SET {setting} = true")
+
+
+def _add_dask(table: dd.DataFrame, part: Part, columns: Sequence[str]) -> pd.DataFrame:
     """Sum each partition where it is, and add the sums up in a tree."""
     from dask import delayed  # noqa: PLC0415 - an optional dependency
 
     names = [name for name in columns if name != "id"]  # which is the index
-    if "tags" in names and held["tags"].dtype != object:
+    if "tags" in names and table["tags"].dtype != object:
         raise ArgumentError(
             "Dask has turned the tuples of tags into text: make the DataFrame under "
             "dask.config.set({'dataframe.convert-string': False})"
         )
     sum_of = delayed(part, pure=False)
-    parts = [sum_of(partition) for partition in held[names].to_delayed()]
+    parts = [sum_of(partition) for partition in table[names].to_delayed()]
     result: pd.DataFrame = tree(parts, add).compute()
     return result
 

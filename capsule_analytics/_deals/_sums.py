@@ -5,22 +5,29 @@ accounts on many machines, add up to the same figures as the whole. A sum of flo
 order of its terms in the last digits, which may tip a half cent. Amounts are therefore summed as
 two numbers: their whole units, which floats add exactly up to 2**53, and the rests, which are so
 small that what is lost in adding them reaches no cent.
+
+An engine sums by calendar day, which every engine can group by as it stands. Years and months are
+made of the days that are left, some thousands at most.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from ._placing import Placing
+
+    Lazy = nw.LazyFrame[Any]
 
 MEASURES = (
     "open_deals",
@@ -38,17 +45,8 @@ MEASURES = (
 SUMMED = frozenset([*MEASURES, "deals", "cents"])
 """Columns of partial sums that are added up; all others are keys."""
 
-_REST = "_rest"
-
-
-def group_names(by: str | Sequence[str] | None) -> list[str]:
-    """Return the further columns to group by as a list, each once."""
-    if by is None or isinstance(by, str):
-        return [] if by is None else [by]
-    try:
-        return list(dict.fromkeys(by))
-    except TypeError as error:
-        raise ArgumentError(f"group by a name or several names, not by {by!r}") from error
+REST = "_rest"
+"""Ending of the column that holds the rests of an amount's whole units."""
 
 
 def split(name: str, amounts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -60,43 +58,110 @@ def split(name: str, amounts: NDArray[np.float64]) -> dict[str, NDArray[np.float
     {'value': array([1235.,   -0.]), 'value_rest': array([-0.25, -0.5 ])}
     """
     whole = np.rint(amounts)
-    return {name: whole, f"{name}{_REST}": amounts - whole}
+    return {name: whole, f"{name}{REST}": amounts - whole}
 
 
-def sums(placed: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
-    """Sum placed deals by bucket, currency and group: a part that `add` and `combine` add up."""
-    keys = ["bucket", "currency", *groups]
-    open_ = ~placed["won"].to_numpy()
-    late = placed["overdue"].to_numpy()
-    tcv = np.nan_to_num(placed["tcv"].to_numpy(), nan=0.0)
-    weighted = placed["weighted"].to_numpy()
-    measured = placed[keys].assign(
-        open_deals=open_.astype(np.int64),
-        **split("open_value", np.where(open_, tcv, 0.0)),
-        **split("weighted_value", weighted),
-        won_deals=(~open_).astype(np.int64),
-        **split("won_value", np.where(open_, 0.0, tcv)),
-        overdue_deals=late.astype(np.int64),
-        **split("overdue_value", np.where(late, tcv, 0.0)),
-        **split("overdue_weighted", np.where(late, weighted, 0.0)),
+def by_day(deals: Lazy, placing: Placing, more: Sequence[str] = ()) -> pd.DataFrame:
+    """Sum placed deals by close day: what every engine does for itself.
+
+    Parameters
+    ----------
+    deals
+        The columns of ``placing.columns``, in plain types.
+    placing
+        How deals are placed.
+    more
+        Further columns to group by, beside those of `placing`.
+
+    Returns
+    -------
+    ``close`` (naive days), ``currency``, the groups, ``won``, ``overdue``, those of `more`; then
+    ``deals`` and, each with its rest, ``tcv`` and ``weighted`` (TCV times probability, also of won
+    deals). A TCV or a probability that is not known adds nothing.
+    """
+    keys = ["close", "currency", *placing.groups, "won", "overdue", *more]
+    weighted = nw.col("tcv") * nw.col("probability")
+    amounts = {"tcv": nw.col("tcv"), "weighted": weighted}
+    rows = placing.rows(deals, more).with_columns(
+        part.alias(name)
+        for key, amount in amounts.items()
+        for name, part in (
+            (f"_{key}", amount.round(0)),
+            (f"_{key}{REST}", amount - amount.round(0)),
+        )
     )
-    # pandas sums groups with compensation, so the rests of a million deals are exact too.
-    table = measured.groupby(keys, dropna=False, observed=True, sort=False).sum().reset_index()
-    return table.astype(dict.fromkeys(keys[1:], TEXT))
+    names = [f"{key}{ending}" for key in amounts for ending in ("", REST)]
+    summed = rows.group_by(keys, drop_null_keys=False).agg(
+        nw.len().alias("deals"), *(nw.col(f"_{name}").sum().alias(name) for name in names)
+    )
+    table = collected(summed)
+    table[names] = table[names].astype(np.float64).fillna(0.0)
+    table["deals"] = table["deals"].astype(np.int64)
+    return table.astype(
+        {"won": bool, "overdue": bool, **dict.fromkeys(("currency", *placing.groups), TEXT)}
+    )
 
 
-def alike(placed: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
-    """Count placed open deals that are worth the same with the same probability.
+def collected(frame: Lazy) -> pd.DataFrame:
+    """Bring what an engine has summed into pandas, its days naive."""
+    native: Any = nw.to_native(frame)
+    match frame.implementation:
+        case nw.Implementation.DUCKDB:
+            table = native.df()
+        case nw.Implementation.POLARS:
+            found = native.collect()
+            table = pd.DataFrame({name: found[name].to_list() for name in found.columns})
+        case _:
+            table = native
+    table["close"] = pd.to_datetime(table["close"]).astype("datetime64[us]")
+    return table.reset_index(drop=True)
+
+
+def sums(deals: Lazy, placing: Placing) -> pd.DataFrame:
+    """Sum deals by bucket, currency and group: a part that `add` and `combine` add up.
+
+    Parameters
+    ----------
+    deals
+        The columns of ``placing.columns``, in plain types.
+    placing
+        How deals are placed.
+
+    Returns
+    -------
+    ``bucket``, ``currency``, the groups, `MEASURES` but the expected value, amounts with rests.
+    """
+    table = by_day(deals, placing)
+    open_, late = ~table["won"], table["overdue"]
+    table["bucket"] = placing.buckets(table["close"].to_numpy())
+    measured = table[["bucket", "currency", *placing.groups]]
+    for kind, counts in (("open", open_), ("won", table["won"]), ("overdue", late)):
+        measured = measured.assign(**{f"{kind}_deals": table["deals"].where(counts, 0)})
+    for name, counts, amount in (
+        ("open_value", open_, "tcv"),
+        ("weighted_value", open_, "weighted"),
+        ("won_value", table["won"], "tcv"),
+        ("overdue_value", late, "tcv"),
+        ("overdue_weighted", late, "weighted"),
+    ):
+        for ending in ("", REST):
+            measured[f"{name}{ending}"] = table[f"{amount}{ending}"].where(counts, 0.0)
+    return add([measured])
+
+
+def alike(deals: Lazy, placing: Placing) -> pd.DataFrame:
+    """Count open deals that are worth the same with the same probability.
 
     Ranges are not sums, but the deals that they are made of are: this part adds up like `sums`,
     and loses nothing. Deals without a TCV or a probability are left out.
     """
-    keys = ["bucket", "currency", *groups, "tcv", "probability"]
-    open_ = placed.loc[~placed["won"], keys].dropna(subset=["tcv", "probability"])
-    counted = open_.assign(open_deals=np.int64(1)).groupby(
-        keys, dropna=False, observed=True, sort=False
-    )
-    return counted.sum().reset_index().astype(dict.fromkeys(keys[1:-2], TEXT))
+    keys = ["close", "currency", *placing.groups, "tcv", "probability"]
+    known = ~nw.col("won") & ~nw.col("tcv").is_null() & ~nw.col("probability").is_null()
+    rows = placing.rows(deals).filter(known).group_by(keys, drop_null_keys=False)
+    table = collected(rows.agg(nw.len().alias("open_deals")))
+    table.insert(0, "bucket", placing.buckets(table.pop("close").to_numpy()))
+    amounts = {"tcv": np.float64, "probability": np.float64, "open_deals": np.int64}
+    return table.astype({**amounts, **dict.fromkeys(("currency", *placing.groups), TEXT)})
 
 
 def add(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -112,7 +177,7 @@ def add(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     One table of the same columns, in no order.
     """
     table = pd.concat(list(parts), ignore_index=True)
-    keys = [name for name in table.columns if name.removesuffix(_REST) not in SUMMED]
+    keys = [name for name in table.columns if name.removesuffix(REST) not in SUMMED]
     return table.groupby(keys, dropna=False, sort=False).sum().reset_index()
 
 
@@ -129,8 +194,8 @@ def combine(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     One table, sorted by its keys, missing keys last.
     """
     table = add(parts)
-    for name in [name for name in table.columns if name.endswith(_REST)]:
-        table[name.removesuffix(_REST)] += table.pop(name)
+    for name in [name for name in table.columns if name.endswith(REST)]:
+        table[name.removesuffix(REST)] += table.pop(name)
     table["expected_value"] = table["won_value"] + table["weighted_value"]
     measures = [name for name in MEASURES if name in table.columns]
     keys = [name for name in table.columns if name not in MEASURES]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -12,21 +11,18 @@ from capsule_analytics._deals import (
     MEASURES,
     Overdue,
     Period,
+    Placing,
     Probability,
     add_up,
     alike,
-    buckets,
     combine,
-    dated,
-    group_names,
-    place,
     sums,
     table_of,
 )
 from capsule_analytics.schema import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
     from capsule_analytics._deals import Deals
@@ -50,10 +46,12 @@ def by_month(
     Parameters
     ----------
     deals
-        A pipeline; or its columns as a pandas frame, a Dask DataFrame or a DuckDB relation, which
-        are worked through in parts and may be larger than memory.
+        A pipeline; or its columns as a pandas or Polars frame, a DuckDB relation, a Dask DataFrame,
+        or anything that speaks Arrow. An engine sums its own columns, which may be larger than
+        memory.
     by
-        Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account.
+        Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account,
+        or ``field:NAME`` for a custom field.
         A deal with several tags counts under each, so totals by tag exceed the total.
     period
         month, quarter or year.
@@ -100,49 +98,16 @@ def by_month(
        year  won_deals  won_value
     2  2025          7    85270.0
     """
-    groups = group_names(by)
-    held, day = table_of(deals, as_of, groups)
-    look = partial(
-        _bucketed,
-        as_of=day,
-        groups=groups,
-        period=period,
-        fiscal_year_start=fiscal_year_start,
-        overdue=overdue,
+    table, day = table_of(deals, as_of, by)
+    placing = Placing.of(
+        day, by=by, period=period, fiscal_year_start=fiscal_year_start, overdue=overdue,
         probability=probability,
-    )
-    table = combine([add_up(held, partial(_part, sums, look, groups), groups)])
+    )  # fmt: skip
+    summed = combine([add_up(table, sums, placing)])
     if ranges or target is not None:
-        likes = add_up(held, partial(_part, alike, look, groups), groups)
-        table = _with_ranges(table, likes, ["bucket", "currency", *groups], correlation, target)
-    account = deals.account if isinstance(deals, Pipeline) else ""
-    return dated(table, period, fiscal_year_start, as_of=day, overdue=overdue, account=account)
-
-
-def _bucketed(
-    frame: pd.DataFrame,
-    *,
-    as_of: date,
-    groups: Sequence[str],
-    period: Period,
-    fiscal_year_start: int,
-    overdue: Overdue,
-    probability: Probability,
-) -> pd.DataFrame:
-    """Place deals, and number the period in which each closes."""
-    placed = place(frame, as_of, by=groups, overdue=overdue, probability=probability)
-    placed.insert(0, "bucket", buckets(placed["close"].to_numpy(), period, fiscal_year_start))
-    return placed
-
-
-def _part(
-    measure: Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame],
-    look: Callable[[pd.DataFrame], pd.DataFrame],
-    groups: Sequence[str],
-    frame: pd.DataFrame,
-) -> pd.DataFrame:
-    """Measure a part of the deals."""
-    return measure(look(frame), groups)
+        keys = ["bucket", "currency", *placing.groups]
+        summed = _with_ranges(summed, add_up(table, alike, placing), keys, correlation, target)
+    return placing.dated(summed, deals.account if isinstance(deals, Pipeline) else "")
 
 
 def _with_ranges(

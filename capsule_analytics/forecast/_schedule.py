@@ -12,24 +12,22 @@ a tiny unit, since sums of floats would neither come back to zero nor keep the t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 
 from capsule_analytics._deals import (
+    REST,
     Overdue,
     Period,
+    Placing,
     Probability,
     add,
     add_up,
-    buckets,
+    by_day,
     combine,
-    dated,
-    group_names,
-    place,
-    resolve,
     split,
     table_of,
 )
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from capsule_analytics._deals import Deals
+    from capsule_analytics._deals import Deals, Lazy
 
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
@@ -57,6 +55,7 @@ LARGEST_AMOUNT = 1e18
 
 _MONTHS_A_UNIT = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 _DAYS_A_UNIT = {"DAY": 1, "WEEK": 7}
+_DURATION = ("duration_basis", "duration")
 _BITS = 61  # of a 64-bit integer, leaving room for the sign and for rounding
 
 
@@ -107,87 +106,57 @@ def revenue_schedule(
     2   2025    77770.0
     16  2028    10450.0
     """
-    groups = group_names(by)
-    held, day = table_of(deals, as_of, groups)
-    part = partial(
-        earned,
-        as_of=day,
-        groups=groups,
-        period=period,
-        fiscal_year_start=fiscal_year_start,
-        overdue=overdue,
+    table, day = table_of(deals, as_of, by)
+    placing = Placing.of(
+        day, by=by, period=period, fiscal_year_start=fiscal_year_start, overdue=overdue,
         probability=probability,
-    )
-    table = combine([add_up(held, part, groups, ("duration_basis", "duration"))])
-    due = (table[list(AMOUNTS)] != 0).any(axis=1)
-    table = table[due].reset_index(drop=True)
+    )  # fmt: skip
+    summed = combine([add_up(table, earned, placing, _DURATION)])
+    due = (summed[list(AMOUNTS)] != 0).any(axis=1)
     account = deals.account if isinstance(deals, Pipeline) else ""
-    return dated(table, period, fiscal_year_start, as_of=day, overdue=overdue, account=account)
+    return placing.dated(summed[due].reset_index(drop=True), account)
 
 
-def earned(
-    frame: pd.DataFrame,
-    as_of: date,
-    *,
-    groups: Sequence[str] = (),
-    period: Period = "month",
-    fiscal_year_start: int = 1,
-    overdue: Overdue = "keep",
-    probability: Probability = None,
-) -> pd.DataFrame:
-    """Sum what is earned by bucket, currency and group: a part that `_sums.add` adds up.
+def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:
+    """Sum what is earned by bucket, currency and group: a part that `add` adds up.
+
+    Deals that close on one day and run alike are earned alike, so that their sum is spread.
 
     Parameters
     ----------
-    frame
-        Opportunities, all of an account or a part of them.
-    as_of
-        The day before which an open deal is overdue.
-    groups
-        Further columns to group by.
-    period
-        month, quarter or year.
-    fiscal_year_start
-        First month of the fiscal year, 1 to 12.
-    overdue
-        keep, roll or drop.
-    probability
-        Other probabilities for open deals, as `_placing.chances` takes them.
+    deals
+        The columns of ``placing.columns``, ``duration_basis`` and ``duration``, in plain types.
+    placing
+        How deals are placed.
 
     Returns
     -------
-    ``bucket`` (number of the period, see `_placing.buckets`), ``currency``, the groups, `AMOUNTS`
-    but the expected value, each with its rest.
-
-    Raises
-    ------
-    ArgumentError
-        If an option is not valid or the frame lacks a column.
+    ``bucket``, ``currency``, the groups, `AMOUNTS` but the expected value, each with its rest.
     """
-    resolve(frame, as_of, ("duration_basis", "duration"))
-    # Placed rows are found again by position: ids may repeat where accounts were put together.
-    rows = pd.RangeIndex(len(frame))
-    if isinstance(probability, pd.Series):
-        probability = probability.reindex(frame.index).set_axis(rows)
-    placed = place(frame.set_axis(rows), as_of, by=groups, overdue=overdue, probability=probability)
-    at = placed.index.to_numpy()
-    close = placed["close"].to_numpy().astype("datetime64[D]")
+    vast = (nw.col("tcv").abs() >= LARGEST_AMOUNT).fill_null(value=False)
+    table = by_day(deals.with_columns(vast.alias("vast")), placing, (*_DURATION, "vast"))
+    # The whole units of an amount and its rest are spread each by itself, so that no digit is lost.
+    rows = np.tile(np.arange(len(table)), 2)
+    tcv, weighted = (
+        table[[name, f"{name}{REST}"]].to_numpy().T.ravel() for name in ("tcv", "weighted")
+    )
+    table = table.iloc[rows].reset_index(drop=True)
+    close = table["close"].to_numpy().astype("datetime64[D]")
     month = close.astype("datetime64[M]")
-    tcv = np.nan_to_num(placed["tcv"].to_numpy(dtype=np.float64), nan=0.0)
-    won = placed["won"].to_numpy()
-    units, daily = _units(frame["duration_basis"], frame["duration"], at)
+    won = table["won"].to_numpy()
+    units, daily = _units(table["duration_basis"], table["duration"])
     fits = (units > 1) & (units <= np.where(daily, 30 * LONGEST_MONTHS, LONGEST_MONTHS))
-    fits &= ~np.isnat(close) & (tcv != 0) & (np.abs(tcv) < LARGEST_AMOUNT)
+    fits &= ~np.isnat(close) & ~table["vast"].to_numpy(dtype=bool)
     # Positions, since a mask is slow to apply again and again.
     kept, spread = np.flatnonzero(~fits), np.flatnonzero(fits)
 
-    keys = ["currency", *groups]
+    keys = ["currency", *placing.groups]
     amounts = {
         "open_value": np.where(won, 0.0, tcv),
-        "weighted_value": placed["weighted"].to_numpy(),
+        "weighted_value": np.where(won, 0.0, weighted),
         "won_value": np.where(won, tcv, 0.0),
     }
-    whole = placed[keys].iloc[kept]
+    whole = table[keys].iloc[kept]
     whole = whole.assign(
         **{
             column: values
@@ -195,19 +164,18 @@ def earned(
             for column, values in split(name, all_values[kept]).items()
         }
     )
-    whole.insert(0, "bucket", buckets(month[kept], period, fiscal_year_start))
-    whole = whole.groupby(["bucket", *keys], dropna=False, observed=True, sort=False).sum()
-    parts = [whole.reset_index()]
+    whole.insert(0, "bucket", placing.buckets(month[kept]))
+    parts = [whole]
     if len(spread):
         parts.append(
             _spread_amounts(
-                placed[keys].iloc[spread],
+                table[keys].iloc[spread],
                 _spans(close[spread], month[spread], units[spread].astype(np.int64), daily[spread]),
                 {name: values[spread] for name, values in amounts.items()},
             )
         )
         months = parts[1].pop("month").to_numpy().astype("datetime64[M]")
-        parts[1].insert(0, "bucket", buckets(months, period, fiscal_year_start))
+        parts[1].insert(0, "bucket", placing.buckets(months))
     return add(part.astype(dict.fromkeys(keys, TEXT)) for part in parts)
 
 
@@ -233,18 +201,13 @@ class _Spans:
         return _Spans(*(getattr(self, name)[at] for name in self.__dataclass_fields__))
 
 
-def _units(
-    basis: pd.Series, duration: pd.Series, at: NDArray[np.intp]
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Count the months that deals run, or the days where daily, 0 where they are not spread.
-
-    ``at`` are the rows of the deals in the frame.
-    """
+def _units(basis: pd.Series, duration: pd.Series) -> tuple[Floats, NDArray[np.bool_]]:
+    """Count the months that deals run, or the days where daily, 0 where they are not spread."""
     # An unknown basis has the code -1: the last entry, of no length.
     months_a_unit = np.array([_MONTHS_A_UNIT.get(name, 0) for name in (*DURATION_BASES, "")])
     days_a_unit = np.array([_DAYS_A_UNIT.get(name, 0) for name in (*DURATION_BASES, "")])
-    codes = np.asarray(pd.Categorical(basis, categories=list(DURATION_BASES)).codes)[at]
-    count = duration.to_numpy(dtype=np.float64, na_value=np.nan)[at]
+    codes = np.asarray(pd.Categorical(basis, categories=list(DURATION_BASES)).codes)
+    count = duration.to_numpy(dtype=np.float64, na_value=np.nan)
     units = np.nan_to_num(count * (months_a_unit + days_a_unit)[codes], nan=0.0)
     return units, (days_a_unit > 0)[codes]
 

@@ -15,7 +15,7 @@ from drawn_deals import Record, accounts, exact_tcv, exact_weighted, frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_analytics._deals._placing import buckets, place
+from capsule_analytics._deals import Placing, plain
 from capsule_analytics._deals._sums import combine, sums
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.forecast import MEASURES, by_month, revenue_schedule
@@ -352,11 +352,10 @@ def test_the_order_of_rows_does_not_matter(rows: list[Record], random: Any) -> N
 @given(accounts, st.integers(2, 4))
 def test_parts_of_an_account_add_up_to_the_whole(rows: list[Record], parts: int) -> None:
     frame = frame_of(rows)
+    placing = Placing.of(AS_OF, by=["owner"])
 
     def partial(part: pd.DataFrame) -> pd.DataFrame:
-        placed = place(part, AS_OF, by=["owner"])
-        placed.insert(0, "bucket", buckets(placed["close"].to_numpy(), "month", 1))
-        return sums(placed, ["owner"])
+        return sums(plain(part, placing), placing)
 
     chunks = [frame.iloc[at] for at in np.array_split(np.arange(len(frame)), parts)]
     whole = by_month(frame, by="owner", as_of=AS_OF).drop(columns="month")

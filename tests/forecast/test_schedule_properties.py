@@ -15,8 +15,10 @@ from drawn_deals import Record, accounts, close_day, exact_tcv, frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capsule_analytics._deals._sums import combine
+from capsule_analytics._deals import Placing, combine, plain
 from capsule_analytics.forecast._schedule import AMOUNTS, earned, revenue_schedule
+
+DURATION = ("duration_basis", "duration")
 
 
 def exact(row: Record) -> dict[str, Fraction]:
@@ -104,8 +106,9 @@ def test_the_order_of_rows_does_not_matter(rows: list[Record], random: Any) -> N
 def test_parts_of_an_account_add_up_to_the_whole(rows: list[Record], parts: int) -> None:
     frame = frame_of(rows)
     chunks = [frame.iloc[at] for at in np.array_split(np.arange(len(frame)), parts)]
-    together = combine(earned(chunk, AS_OF, groups=["owner"]) for chunk in chunks)
-    whole = combine([earned(frame, AS_OF, groups=["owner"])])
+    placing = Placing.of(AS_OF, by=["owner"])
+    together = combine(earned(plain(chunk, placing, DURATION), placing) for chunk in chunks)
+    whole = combine([earned(plain(frame, placing, DURATION), placing)])
     keys = ["bucket", "currency", "owner"]
     both = together.merge(whole, on=keys, how="outer", suffixes=("", "_whole")).fillna(
         dict.fromkeys([*AMOUNTS, *(f"{name}_whole" for name in AMOUNTS)], 0.0)
