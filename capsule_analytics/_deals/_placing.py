@@ -360,11 +360,11 @@ def grouped(frame: pd.DataFrame, group: str) -> pd.api.extensions.ExtensionArray
     if group == "tag":
         return pd.Series([tags or (None,) for tags in frame["tags"]], dtype=object).array
     name = group.removeprefix(FIELD)
-    values = [(fields or {}).get(name) for fields in frame["fields"]]
-    if all(value is None for value in values) and values:
-        known = sorted({key for fields in frame["fields"] for key in fields or {}})
-        if name not in known:
-            raise ArgumentError(
-                f"no deal has the custom field {name!r}; there are {', '.join(known) or 'none'}"
-            )
+    each = [dict(fields or ()) for fields in frame["fields"]]  # DuckDB gives pairs
+    values = [fields.get(name) for fields in each]
+    known = sorted({key for fields in each for key in fields})
+    if name not in known and len(frame):
+        raise ArgumentError(
+            f"no deal has the custom field {name!r}; there are {', '.join(known) or 'none'}"
+        )
     return pd.Series([None if v is None else str(v) for v in values], dtype=TEXT).array

@@ -212,9 +212,8 @@ def _polars(
     try:
         found = measure(nw.from_native(lazy.select(columns)), placing)
     except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"the deals cannot be read as the columns they should be: {error}"
-        ) from error
+        first, *_ = str(error).splitlines()
+        raise DataError(f"a column cannot be read as what it should be: {first}") from error
     if placing.probability is not None:
         _check_chances(lazy.select(
             pl.col(CALIBRATED).min().alias("least"), pl.col(CALIBRATED).max().alias("most")

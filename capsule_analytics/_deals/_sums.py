@@ -110,7 +110,7 @@ def collected(frame: Lazy) -> pd.DataFrame:
             table = native.df()
         case nw.Implementation.POLARS:
             found = native.collect()
-            table = pd.DataFrame({name: found[name].to_list() for name in found.columns})
+            table = pd.DataFrame({name: found[name].to_numpy() for name in found.columns})
         case _:
             table = native
     table["close"] = pd.to_datetime(table["close"]).astype("datetime64[us]")

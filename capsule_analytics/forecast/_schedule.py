@@ -56,6 +56,7 @@ LARGEST_AMOUNT = 1e18
 _MONTHS_A_UNIT = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 _DAYS_A_UNIT = {"DAY": 1, "WEEK": 7}
 _DURATION = ("duration_basis", "duration")
+_LARGE = 2.0**26  # from here on a sum in one float might tip a half cent
 _BITS = 61  # of a 64-bit integer, leaving room for the sign and for rounding
 
 
@@ -135,12 +136,13 @@ def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:
     """
     vast = (nw.col("tcv").abs() >= LARGEST_AMOUNT).fill_null(value=False)
     table = by_day(deals.with_columns(vast.alias("vast")), placing, (*_DURATION, "vast"))
-    # The whole units of an amount and its rest are spread each by itself, so that no digit is lost.
-    rows = np.tile(np.arange(len(table)), 2)
+    # Of a large sum the whole units and the rest are spread each by itself, to lose no digit.
+    large = np.flatnonzero(table["tcv"].abs().to_numpy() >= _LARGE)
     tcv, weighted = (
-        table[[name, f"{name}{REST}"]].to_numpy().T.ravel() for name in ("tcv", "weighted")
+        np.concatenate([_whole(table, name, large), table[f"{name}{REST}"].to_numpy()[large]])
+        for name in ("tcv", "weighted")
     )
-    table = table.iloc[rows].reset_index(drop=True)
+    table = table.iloc[np.concatenate([np.arange(len(table)), large])].reset_index(drop=True)
     close = table["close"].to_numpy().astype("datetime64[D]")
     month = close.astype("datetime64[M]")
     won = table["won"].to_numpy()
@@ -177,6 +179,13 @@ def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:
         months = parts[1].pop("month").to_numpy().astype("datetime64[M]")
         parts[1].insert(0, "bucket", placing.buckets(months))
     return add(part.astype(dict.fromkeys(keys, TEXT)) for part in parts)
+
+
+def _whole(table: pd.DataFrame, name: str, large: NDArray[np.intp]) -> Floats:
+    """Add an amount's rest to its whole units, except where the sum is large."""
+    amounts: Floats = np.array(table[name] + table[f"{name}{REST}"])
+    amounts[large] = table[name].to_numpy()[large]
+    return amounts
 
 
 @dataclass(frozen=True)

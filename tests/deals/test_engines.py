@@ -1,4 +1,4 @@
-"""The same deals give the same table to the cent: on pandas, DuckDB and Dask, in any parts."""
+"""The same deals give the same table to the cent, whatever holds them and in any parts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import dask.dataframe as dd
 import duckdb
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from deals import AS_OF, deals
 
@@ -42,7 +44,7 @@ def cents(table: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("by", [None, "account", ["account", "owner"], "party"])
-def test_three_engines_one_table(function: Any, by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_engines_one_table(function: Any, by: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = portfolio_frame()
     wanted = cents(function(frame, by=by, as_of=AS_OF))
     monkeypatch.setattr(_engines, "ROWS", 500)
@@ -58,6 +60,10 @@ def test_three_engines_one_table(function: Any, by: Any, monkeypatch: pytest.Mon
         pd.testing.assert_frame_equal(cents(found), wanted)
         again = function(parts.repartition(npartitions=3), by=by, as_of=AS_OF)
         pd.testing.assert_frame_equal(cents(again), wanted)
+        for polars in (pl.from_pandas(plain.reset_index()), pl.from_pandas(plain).lazy()):
+            pd.testing.assert_frame_equal(cents(function(polars, by=by, as_of=AS_OF)), wanted)
+        arrow = pa.Table.from_pandas(plain)
+        pd.testing.assert_frame_equal(cents(function(arrow, by=by, as_of=AS_OF)), wanted)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -109,8 +115,10 @@ def test_ranges_and_chances_are_the_same_on_every_engine(correlation: float) -> 
     with duckdb.connect() as connection:
         found = look(connection.from_df(shuffled.reset_index()))
     pd.testing.assert_frame_equal(found, wanted, check_exact=True)
-    parts = dd.from_pandas(shuffled.drop(columns=["tags", "fields"]), npartitions=7, sort=False)
+    plain = shuffled.drop(columns=["tags", "fields"])
+    parts = dd.from_pandas(plain, npartitions=7, sort=False)
     pd.testing.assert_frame_equal(look(parts), wanted, check_exact=True)
+    pd.testing.assert_frame_equal(look(pl.from_pandas(plain)), wanted, check_exact=True)
 
 
 def test_partial_sums_may_be_added_in_any_tree() -> None:
@@ -136,7 +144,7 @@ def test_other_probabilities_reach_every_engine() -> None:
     with duckdb.connect() as connection:
         relation = connection.from_df(frame.reset_index())
         parts = dd.from_pandas(frame, npartitions=2)
-        for held in (frame, relation, parts):
+        for held in (frame, relation, parts, pl.from_pandas(frame.reset_index())):
             for function in FUNCTIONS:
                 for probability in (calibrated, "calibrated"):
                     table = function(held, as_of=AS_OF, probability=probability)
@@ -158,6 +166,73 @@ def test_a_relation_of_plain_types_is_read_as_what_it_means() -> None:
         words = connection.sql("SELECT * REPLACE ('soon' AS expected_close) FROM relation")
         with pytest.raises(DataError, match="expected_close is string and cannot be read as date"):
             forecast.by_month(words, as_of=AS_OF)
+
+
+def test_a_zone_shifts_no_day() -> None:
+    """Days are midnights in UTC: neither a session's zone nor a column's moves them."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'America/New_York'")
+        relation = connection.from_df(ca.load_sample().opportunities.reset_index())
+        wanted = cents(forecast.by_month(ca.load_sample().opportunities, as_of=AS_OF))
+        pd.testing.assert_frame_equal(cents(forecast.by_month(relation, as_of=AS_OF)), wanted)
+    frame = pl.from_pandas(ca.load_sample().opportunities.drop(columns=["tags", "fields"]))
+    days = ["expected_close", "closed_at"]
+    moved = frame.with_columns(pl.col(days).dt.convert_time_zone("Asia/Tokyo"))
+    pd.testing.assert_frame_equal(cents(forecast.by_month(moved, as_of=AS_OF)), wanted)
+
+
+def test_a_polars_frame_of_plain_types_is_read_as_what_it_means() -> None:
+    frame = pl.DataFrame({
+        "currency": ["EUR", None], "expected_close": ["2026-11-20T00:00:00Z"] * 2,
+        "closed_at": [None, None], "probability": [0.5, float("nan")], "tcv": [10, 20],
+        "status": ["open", "open"],
+    })  # fmt: skip
+    table = forecast.by_month(frame, as_of=AS_OF)
+    assert table["weighted_value"].tolist() == [5.0, 0.0]
+    assert table["open_value"].tolist() == [10.0, 20.0]
+    words = frame.with_columns(expected_close=pl.lit("soon"))
+    with pytest.raises(DataError, match="cannot be read as what it should be"):
+        forecast.by_month(words, as_of=AS_OF)
+    with pytest.raises(ArgumentError, match="no column 'owner'"):
+        forecast.by_month(frame, by="owner", as_of=AS_OF)
+
+
+@pytest.mark.parametrize("wrong", [1.5, -0.1])
+def test_a_calibrated_probability_outside_its_range_is_refused_everywhere(wrong: float) -> None:
+    frame = deals([{"value": 1000, "expected_close": "2026-11-01"}]).opportunities
+    frame["calibrated"] = wrong
+    rows = frame.reset_index()
+    with duckdb.connect() as connection:
+        for table in (frame, connection.from_df(rows), pl.from_pandas(rows)):
+            with pytest.raises(ArgumentError, match=f"from 0 to 1, and .* {wrong:g}"):
+                forecast.by_month(table, as_of=AS_OF, probability="calibrated")
+
+
+def test_a_custom_field_groups_on_every_engine() -> None:
+    frame = ca.load_sample().opportunities
+    name = next(key for fields in frame["fields"] if fields for key in fields)
+    wanted = cents(forecast.by_month(frame, by=f"field:{name}", as_of=AS_OF))
+    assert len(set(wanted[f"field:{name}"].dropna())) > 1
+    assert len(wanted) > len(forecast.by_month(frame, as_of=AS_OF))
+    with duckdb.connect() as connection:
+        relation = connection.from_df(frame.reset_index())
+        found = cents(forecast.by_month(relation, by=f"field:{name}", as_of=AS_OF))
+    pd.testing.assert_frame_equal(found, wanted)
+    with pytest.raises(ArgumentError, match="no deal has the custom field 'Colour'; there are"):
+        forecast.by_month(frame, by="field:Colour", as_of=AS_OF)
+
+
+def test_no_engine_draws_on_standard_output(capfd: pytest.CaptureFixture[str]) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = true")
+        connection.execute("SET progress_bar_time = 20")
+        relation = connection.sql("SELECT i AS id, 'EUR' AS currency, DATE '2026-11-20' AS "
+            "expected_close, NULL::DATE AS closed_at, 0.5 AS probability, i::DOUBLE AS tcv, "
+            "'open' AS status FROM range(3_000_000) t(i)")  # fmt: skip
+        forecast.by_month(relation, as_of=AS_OF, ranges=False)
+        assert capfd.readouterr().out == ""
+        kept = connection.execute("SELECT current_setting('enable_progress_bar')").fetchone()
+        assert kept == (True,)
 
 
 def test_a_pipeline_may_be_grouped_by_its_account() -> None:
