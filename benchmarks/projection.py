@@ -73,7 +73,7 @@ DRAWS = 500
 FEWEST_RATIOS = 6
 UNKNOWN_SPREAD = 0.7
 """Of the log ratio, assumed where too few months have passed to know it."""
-MOST_RATIOS = 36
+MOST_RATIOS = 24
 
 
 class Forecast(NamedTuple):
@@ -263,7 +263,7 @@ def weighted(pipeline: ca.Pipeline, currency: str, number: int, day: date) -> Fo
 def score_account(task: Task) -> list[dict[str, Any]]:
     """Forecast an account at each origin by each method; one row a forecast."""
     world, months = task.world, task.world.months
-    origins = months[2:] if len(months) < 12 else months[12:]
+    origins = months[1:] if len(months) < 12 else months[12:]
     origins = origins[-task.origins :]
     currencies = world.account.currencies
     seen = {day: world.snapshot(day) for day in months}

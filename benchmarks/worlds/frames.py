@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 import capsule_analytics as ca
 
-from .deals import DELETED, LOST, PAUSED, WON
+from .deals import DELETED, LOST, PAUSED, PROMISED, SIGNING, WON, WORKING
 from .history import REACH, open_on_screen
 
 if TYPE_CHECKING:
@@ -27,11 +27,14 @@ REASONS = ("No decision", "Price", "Competitor", "No budget", "Timing", "Went si
 TIDIED = "No longer relevant"
 DURATIONS = (6, 12, 24)
 FIRMS = 160
+NEVER = 10**9
 
 
-def _template() -> pd.DataFrame:
+@cache
+def _dtypes() -> dict[str, Any]:
     """Ask the package for an empty frame: its columns and dtypes, whatever they are by now."""
-    return ca.opportunities_from_pages([b'{"opportunities":[]}'], api_version="v2")
+    empty = ca.opportunities_from_pages([b'{"opportunities":[]}'], api_version="v2")
+    return {str(name): dtype for name, dtype in empty.dtypes.items()}
 
 
 class Screen:
@@ -60,19 +63,17 @@ class Screen:
         self.party = firms
         names = [f"{firms[f]}: order {n}" for n, f in enumerate(self.firm)]
         self.names = np.array(names, object)
-        # Deals that had ended before the account was set up were never in it.
-        self.start = history.column(account.connected)
-        entry = history.at(self.start)
-        ended = np.isin(history.log.state[entry], (WON, LOST, DELETED))
-        self.known = np.ones(count, dtype=bool)
-        self.known[history.log.deal[entry[ended]]] = False
-        if account.connected == account.opens:
-            self.known[:] = True
-
-    @cached_property
-    def template(self) -> pd.DataFrame:
-        """The package's columns."""
-        return _template()
+        # Of an older list, what was open came along on the day on which the account was set up,
+        # and a deal that was lost by then only if it was taken up again.
+        start = history.column(account.connected)
+        entry = history.at(start - 1)
+        state = history.log.state[entry]
+        self.entered = np.maximum(self.created, start)
+        self.entered[history.log.deal[entry[np.isin(state, (WON, LOST, DELETED))]]] = NEVER
+        again = entry[state == PAUSED]
+        after = np.minimum(again + 1, history.log.deal.size - 1)
+        follows = history.log.deal[after] == history.log.deal[again]
+        self.entered[history.log.deal[again]] = np.where(follows, history.log.column[after], NEVER)
 
     def frame(self, day: date) -> pd.DataFrame:
         """Build the frame of a day."""
@@ -80,12 +81,12 @@ class Screen:
         account, log, traits = history.account, history.log, history.traits
         column = history.column(day.toordinal())
         entry = history.at(column)
-        entry = entry[self.known[log.deal[entry]] & (log.state[entry] != DELETED)]
+        entry = entry[(self.entered[log.deal[entry]] <= column) & (log.state[entry] != DELETED)]
         deal, state, stage = log.deal[entry], log.state[entry], log.stage[entry]
         kind = traits.kind[deal]
         is_open, won = open_on_screen(state), state == WON
         changed = log.column[entry]
-        created = np.maximum(self.created[deal], self.start if account.connected else 0)
+        entered = self.entered[deal]
         typed = np.searchsorted(history.typed.line, deal * REACH + column, side="right") - 1
         close = history.typed.close[typed]
 
@@ -125,7 +126,7 @@ class Screen:
         tcv = np.where(duration > 0, value * duration, value)
 
         interval = self.touches[deal]
-        alive = np.isin(state, (0, 1, 2))
+        alive = np.isin(state, (WORKING, PROMISED, SIGNING))
         until = np.where(alive, column, changed)
         begun = self.created[deal]
         contacts = np.floor((until - begun) / interval - self.touched[deal])
@@ -157,10 +158,10 @@ class Screen:
             "probability": probability,
             "owner": _category(traits.owner[deal], people),
             "owner_id": pd.array(700 + traits.owner[deal], dtype="Int64"),
-            "created_at": self._time(created + hour),
-            "updated_at": self._time(np.maximum(updated, created) + np.maximum(hour, 0.75)),
-            "last_stage_changed_at": self._time(np.maximum(history.moved[entry], created) + hour),
-            "last_contacted_at": self._time(np.maximum(contacted, created) + hour),
+            "created_at": self._time(entered + hour),
+            "updated_at": self._time(np.maximum(updated, entered) + np.maximum(hour, 0.75)),
+            "last_stage_changed_at": self._time(np.maximum(history.moved[entry], entered) + hour),
+            "last_contacted_at": self._time(np.maximum(contacted, entered) + hour),
             "closed_at": self._time(np.where(is_open, np.nan, changed)),
             "last_open_milestone": pd.Categorical(np.where(is_open, None, rung_name)),
             "last_open_milestone_id": pd.arrays.IntegerArray(rung_id, is_open),
@@ -174,7 +175,7 @@ class Screen:
         }
         index = pd.Index(self.ids[deal], name="id")
         frame = {}
-        for name, dtype in self.template.dtypes.items():
+        for name, dtype in _dtypes().items():
             missing = pd.Series(pd.NA, index=range(deal.size), dtype="object")
             frame[name] = data[name] if name in data else missing.astype(dtype).array
         return pd.DataFrame(frame, index=index, copy=False)

@@ -7,7 +7,7 @@ and on chance, never on the future.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,6 +88,9 @@ class History:
         days = Days.after(account.opens - 1, end - account.opens)
         first, months = int(days.month[0]), int(days.month[-1] - days.month[0]) + 1
         state = Months.at_rest(first).replay(rng, account.climate, 1, months)
+        # Jumps are counted from the first of the 30 months, for which intake is stated.
+        stated_for = max(account.anchor - first, 0)
+        state = replace(state, level=state.level - state.level[:, [stated_for]])
         market = Market.over(account, days, state)
         nothing = np.zeros(len(account.kinds), dtype=np.int64)
         traits, starts = arrivals(rng, account, market, nothing)
@@ -132,7 +135,7 @@ def _probabilities(
     """Type a probability for each deal at each stage: its milestone's, or one's own feeling."""
     count = traits.tcv.size
     most = max(len(pipe.of_stage) for pipe in account.pipes[0])
-    feeling = rng.normal(0.08, 0.12, (count, most)) + 0.1 * traits.quality[:, None]
+    feeling = rng.normal(0.05, 0.1, (count, most)) + 0.12 * traits.quality[:, None]
     own = rng.random((count, most)) < account.overrides
     return np.where(own, feeling, np.nan)
 
@@ -194,7 +197,7 @@ def _expected_closes(
         push_now = ~turns & (push <= market.last)
 
         at = deal[push_now]
-        further = wait(rng, np.where(close[at] >= 0, 22.0, 30.0), 1.8, np.zeros(at.size)) + 5
+        further = wait(rng, 42.0, 1.8, np.zeros(at.size)) + 5
         now[at] = push[push_now]
         close[at] = rounded(now[at] + further)
         pushes[at] += 1

@@ -108,8 +108,8 @@ def _kind(
         shape=rng.uniform(1.5, 2.3),
         advance=tuple(steps[:-1]),
         close=steps[-1],
-        promise=rng.uniform(10, 24) if stages else rng.uniform(2, 6),
-        slip=rng.uniform(4, 11) if stages else rng.uniform(1, 4),
+        promise=rng.uniform(6, 20) if stages else rng.uniform(2, 6),
+        slip=rng.uniform(3, 8) if stages else rng.uniform(1, 4),
         mean=mean,
         spread=spread,
         tail=rng.uniform(0.01, 0.04),
@@ -136,9 +136,9 @@ def _climate(rng: np.random.Generator) -> Climate:
         memory=rng.uniform(0.4, 0.75),
         mood=rng.uniform(0.12, 0.25),
         demand=rng.uniform(0.1, 0.22),
-        jumps=0.02,
+        jumps=0.03,
         jump_mean=0.0,
-        jump_spread=0.25,
+        jump_spread=0.3,
         freezes=0.0,
         thaws=0.3,
         frozen_work=0.5,
@@ -148,17 +148,19 @@ def _climate(rng: np.random.Generator) -> Climate:
     )
 
 
-def _pipes(ladders: Sequence[tuple[str, ...]], lengths: Sequence[int], base: int) -> list[Pipe]:
+def _pipes(
+    rng: np.random.Generator, ladders: Sequence[tuple[str, ...]], lengths: Sequence[int]
+) -> list[Pipe]:
     pipes = []
     for number, (ladder, length) in enumerate(zip(ladders, lengths, strict=True)):
         names = (*ladder[: length - 1], ladder[-1])
-        stated = np.round(np.linspace(0.1, 0.9, length) if length > 1 else [0.8], 1)
+        stated = np.round(np.linspace(0.1, rng.uniform(0.7, 0.9), length), 1)
         pipes.append(
             Pipe(
                 PIPELINES[number],
                 number + 1,
                 tuple(
-                    (base + 10 * number + step, name, float(p))
+                    (100 + 10 * number + step, name, float(p))
                     for step, (name, p) in enumerate(zip(names, stated, strict=True))
                 ),
                 tuple(range(length)),
@@ -169,7 +171,7 @@ def _pipes(ladders: Sequence[tuple[str, ...]], lengths: Sequence[int], base: int
 
 def _ordinary(rng: np.random.Generator, name: str, seed: tuple[int, ...]) -> Account:
     """Draw an account that nothing in particular is the matter with."""
-    total = float(np.exp(rng.uniform(np.log(24), np.log(55))))
+    total = float(np.exp(rng.uniform(np.log(24), np.log(48))))
     pipelines = int(rng.integers(1, 4))
     mean, spread = np.log(rng.uniform(4_000, 30_000)), rng.uniform(0.7, 1.05)
     shares = np.array([1.0, rng.uniform(0.3, 0.6), rng.uniform(0.1, 0.3)])[:pipelines]
@@ -186,19 +188,19 @@ def _ordinary(rng: np.random.Generator, name: str, seed: tuple[int, ...]) -> Acc
                 number,
                 intake=total * float(shares[number]),
                 stages=stages,
-                days=rng.uniform(18, 40) if existing else rng.uniform(28, 75),
-                win_rate=rng.uniform(0.38, 0.55) if existing else rng.uniform(0.2, 0.36),
+                days=rng.uniform(8, 25) if existing else rng.uniform(18, 55),
+                win_rate=rng.uniform(0.35, 0.5) if existing else rng.uniform(0.18, 0.32),
                 mean=mean + rng.normal(-0.2 if existing else 0, 0.25),
                 spread=spread,
             )
         )
-    if rng.random() < 0.6:  # small orders that are typed in when they are nearly won
+    if rng.random() < 0.75:  # small orders that are typed in when they are nearly won
         kinds.append(
             _kind(
                 rng,
                 "Orders",
                 int(rng.integers(pipelines)),
-                intake=rng.uniform(1, 4),
+                intake=rng.uniform(1, 5),
                 stages=0,
                 days=0,
                 win_rate=rng.uniform(0.7, 0.9),
@@ -213,13 +215,13 @@ def _ordinary(rng: np.random.Generator, name: str, seed: tuple[int, ...]) -> Acc
             float(share),
             rng.normal(0, 0.2),
             float(np.exp(rng.normal(0, 0.15))),
-            rng.uniform(0.45, 0.95),
+            rng.uniform(0.6, 1.05),
             rng.uniform(0.45, 0.95),
         )
         for n, share in enumerate(rng.dirichlet(np.full(people, 3.0)))
     )
     ladders = [LADDERS[n] for n in rng.permutation(len(LADDERS))[:pipelines]]
-    pipes = tuple(_pipes(ladders, lengths, 100))
+    pipes = tuple(_pipes(rng, ladders, lengths))
     last = 2025 * 12 + int(rng.integers(0, 18))
     anchor = last - MONTHS + 1
     opens = first_day(anchor - 12 * int(rng.integers(3, 5)))
@@ -236,8 +238,8 @@ def _ordinary(rng: np.random.Generator, name: str, seed: tuple[int, ...]) -> Acc
         months=tuple(month_end(month) for month in range(anchor, last + 1)),
         renamed=10**7,
         keeps_ids=True,
-        silent=rng.uniform(0.3, 0.55),
-        forgotten=rng.uniform(40, 110),
+        silent=rng.uniform(0.2, 0.45),
+        forgotten=rng.uniform(30, 90),
         cleanups=_cleanups(rng, anchor, 1) if rng.random() < 0.5 else (),
         paused=rng.uniform(0.01, 0.05),
         deleted=rng.uniform(0.02, 0.08),
@@ -319,7 +321,7 @@ def _seasonal(rng: np.random.Generator, account: Account, number: int) -> Accoun
 def _growing(rng: np.random.Generator, account: Account, number: int) -> Account:
     """Grow by the year, in jumps, or by a new line that begins within the 30 months."""
     climate = replace(
-        account.climate, jumps=0.06, jump_mean=0.08, jump_spread=0.3, growth=rng.uniform(0.1, 0.3)
+        account.climate, jumps=0.06, jump_mean=0.05, jump_spread=0.3, growth=rng.uniform(0.1, 0.3)
     )
     kinds = account.kinds
     if number != 0:
@@ -328,7 +330,7 @@ def _growing(rng: np.random.Generator, account: Account, number: int) -> Account
             rng,
             "New line",
             0,
-            intake=usual.intake * rng.uniform(0.6, 1.3),
+            intake=usual.intake * rng.uniform(0.5, 1.0),
             stages=len(usual.waits),
             days=sum(usual.waits) * rng.uniform(0.5, 0.9),
             win_rate=rng.uniform(0.3, 0.5),
@@ -358,14 +360,14 @@ def _freeze(rng: np.random.Generator, account: Account, number: int) -> Account:
 def _careless(rng: np.random.Generator, account: Account, number: int) -> Account:
     """Leave dates and dead deals as they are, until somebody tidies up."""
     owners = tuple(
-        replace(o, care=rng.uniform(0.05, 0.35), optimism=rng.uniform(0.25, 0.7))
+        replace(o, care=rng.uniform(0.05, 0.35), optimism=rng.uniform(0.35, 0.85))
         for o in account.owners
     )
     return replace(
         account,
         owners=owners,
         silent=rng.uniform(0.6, 0.8),
-        forgotten=rng.uniform(150, 320),
+        forgotten=rng.uniform(150, 320) if number != 2 else rng.uniform(80, 120),
         cleanups=_cleanups(rng, account.anchor, int(rng.choice([1, 2]))) if number != 2 else (),
         undated=rng.uniform(0.08, 0.2),
         unvalued=rng.uniform(0.04, 0.12),
@@ -386,11 +388,11 @@ def _whale(rng: np.random.Generator, account: Account, number: int) -> Account:
         stages=len(usual.waits),
         days=sum(usual.waits) * rng.uniform(1.0, 1.5),
         win_rate=rng.uniform(0.5, 0.7),
-        mean=float(np.log(month * rng.uniform(1.2, 3.5))),
+        mean=float(np.log(month * rng.uniform(1.5, 4.5))),
         spread=rng.uniform(0.3, 0.5),
     )
     del number
-    order = replace(order, gap=rng.uniform(60, 130), tail=0.0)
+    order = replace(order, gap=rng.uniform(60, 150), tail=0.0)
     return replace(account, kinds=(*account.kinds, order))
 
 
