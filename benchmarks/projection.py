@@ -1,8 +1,8 @@
 """Hold the projection to invented accounts whose truth is known, beside naives and an oracle.
 
-Rolling origin over the last month ends of each account: at each of them everything is fitted on what
-was known, and four periods are forecast: the next calendar month, the 2nd, the 3rd, and the three of
-them together (``quarter``). Methods:
+Rolling origin over the last month ends of each account: at each of them everything is fitted on
+what was known, and four periods are forecast: the next calendar month, the 2nd, the 3rd, and the
+three of them together (``quarter``). Methods:
 
 ``projection``
     `ca.projection.fit` on the snapshots of all month ends so far.
@@ -14,26 +14,28 @@ them together (``quarter``). Methods:
 ``last_month``, ``year_ago``
     The last month, and the same months a year ago, spread likewise.
 ``conversion``
-    What was open on earlier month ends and what was won then, as a ratio; times what is open now,
-    spread by the ratios.
+    What is open now, times the share of earlier open lists that was won in such a period, spread
+    by its ratios.
 ``weighted``
-    TCV × stated probability of the deals that are expected to close in the period, overdue ones in
-    the first month; its range if every stated probability were right and deals independent.
+    TCV times stated probability of the deals that are expected to close in the period, overdue
+    ones in the first month; its range if every probability were right and deals independent.
 ``oracle``
     Replays of the future from the true hidden state (`worlds.World.oracle`).
 
 Every method gives its expected value and the quantiles of one grid, `LEVELS`, and everything is
 scored from these alone:
 
-- bias: sum of (expected − came) ÷ sum of what came; WAPE: sum of absolute errors ÷ the same;
+- bias: sum of (expected less came) over the sum of what came; WAPE: sum of absolute errors over
+  the same;
 - holds: share of P10 ≤ came ≤ P90;
 - pinball: mean of the pinball losses at P10, P50 and P90;
 - CRPS: twice the mean of the pinball losses over the grid (39 levels, 0.025 to 0.975);
 - PIT: the randomised place among the grid's quantiles, uniform if the ranges are right. Forecasts
   of one account are not independent, so uniformity is tested by Neyman's smooth test (four
-  Legendre moments) with the covariance taken between accounts (``pit_p``); Kolmogorov–Smirnov as
-  if all were independent stands beside it (``ks_p``), and is too strict;
-- skill: (CRPS of the naive − CRPS) ÷ (CRPS of the naive − CRPS of the oracle).
+  Legendre moments) with the covariance taken between accounts (``pit_p``, missing where there are
+  too few accounts); the test of Kolmogorov and Smirnov as if all forecasts were independent stands
+  beside it (``ks_p``), and is too strict;
+- skill: (CRPS of the naive less CRPS) over (CRPS of the naive less CRPS of the oracle).
 
 Amounts of an account and currency are divided by their own average month, so that all weigh alike.
 
@@ -211,7 +213,7 @@ def naive(series: NDArray[np.float64], rule: str, number: int) -> Forecast:
         return total[first + months] - total[first]
 
     def said(ends: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What the rule says at the end of a month, given by how many months are over."""
+        """Apply the rule at the ends of months, given by how many months are over."""
         if rule == "year_ago":
             return sums(ends + ahead - 12, length)
         window = 1 if rule == "last_month" else 3
@@ -267,19 +269,7 @@ def score_account(task: Task) -> list[dict[str, Any]]:
     origins = origins[-task.origins :]
     currencies = world.account.currencies
     seen = {day: world.snapshot(day) for day in months}
-    opened = {
-        currency: np.array(
-            [
-                p.opportunities.loc[
-                    (p.opportunities["status"] == "open")
-                    & (p.opportunities["currency"] == currency),
-                    "tcv",
-                ].sum()
-                for p in seen.values()
-            ]
-        )
-        for currency in currencies
-    }
+    lists = {currency: _opened(list(seen.values()), currency) for currency in currencies}
     scale = dict.fromkeys(currencies, 0.0)
     for day in origins:
         for currency, amount in world.won(*periods(day)[0]).items():
@@ -287,29 +277,12 @@ def score_account(task: Task) -> list[dict[str, Any]]:
     rows = []
     for day in origins:
         past = [seen[other] for other in months if other <= day]
-        horizons = periods(day)
-        truth = [world.won(*horizon) for horizon in horizons]
-        forecasts: dict[tuple[str, str, int], Forecast] = {}
-        for method in task.methods:
-            if method in {"projection", "single"}:
-                given = past if method == "projection" else past[-1:]
-                try:
-                    found = projected(ca.projection.fit(given), day, currencies)
-                except Exception as error:
-                    error.add_note(f"{method} of {world.half}/{world.name} at {day}")
-                    raise
-                forecasts |= {(method, *key): value for key, value in found.items()}
-        if "oracle" in task.methods:
-            for key, draws in world.oracle(day, horizons, task.draws).items():
-                forecasts["oracle", *key] = Forecast(draws.mean(), np.quantile(draws, LEVELS))
+        truth = [world.won(*horizon) for horizon in periods(day)]
+        forecasts = _of_models(task, day, past)
         for currency in currencies:
-            series = monthly(past[-1], currency, day.year * 12 + day.month)
-            for number in range(len(HORIZONS)):
-                for rule in ("mean_of_three", "last_month", "year_ago"):
-                    forecasts[rule, currency, number] = naive(series, rule, number)
-                lists = opened[currency][: len(past)]
-                forecasts["conversion", currency, number] = conversion(series, lists, number)
-                forecasts["weighted", currency, number] = weighted(past[-1], currency, number, day)
+            opened = lists[currency][: len(past)]
+            for key, forecast in _of_naives(past[-1], opened, currency, day).items():
+                forecasts[key] = forecast
         for (method, currency, number), forecast in forecasts.items():
             if scale[currency] <= 0:
                 continue
@@ -327,6 +300,48 @@ def score_account(task: Task) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _opened(pipelines: list[ca.Pipeline], currency: str) -> NDArray[np.float64]:
+    """Sum what was open in each snapshot."""
+    deals = [pipeline.opportunities for pipeline in pipelines]
+    return np.array(
+        [d.loc[(d["status"] == "open") & (d["currency"] == currency), "tcv"].sum() for d in deals]
+    )
+
+
+def _of_models(
+    task: Task, day: date, past: list[ca.Pipeline]
+) -> dict[tuple[str, str, int], Forecast]:
+    """Forecast by the projection and by the oracle, as far as they are asked for."""
+    found = {}
+    for method, given in (("projection", past), ("single", past[-1:])):
+        if method not in task.methods:
+            continue
+        try:
+            asked = projected(ca.projection.fit(given), day, task.world.account.currencies)
+        except Exception as error:
+            error.add_note(f"{method} of {task.world.half}/{task.world.name} at {day}")
+            raise
+        found |= {(method, *key): forecast for key, forecast in asked.items()}
+    if "oracle" in task.methods:
+        for key, draws in task.world.oracle(day, periods(day), task.draws).items():
+            found["oracle", *key] = Forecast(float(draws.mean()), np.quantile(draws, LEVELS))
+    return found
+
+
+def _of_naives(
+    newest: ca.Pipeline, opened: NDArray[np.float64], currency: str, day: date
+) -> dict[tuple[str, str, int], Forecast]:
+    """Forecast a currency by what anyone could do by hand."""
+    series = monthly(newest, currency, day.year * 12 + day.month)
+    found = {}
+    for number in range(len(HORIZONS)):
+        for rule in ("mean_of_three", "last_month", "year_ago"):
+            found[rule, currency, number] = naive(series, rule, number)
+        found["conversion", currency, number] = conversion(series, opened, number)
+        found["weighted", currency, number] = weighted(newest, currency, number, day)
+    return found
 
 
 def scores(came: float, forecast: Forecast, scale: float, label: str) -> dict[str, float]:
@@ -402,7 +417,7 @@ def summary(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         )
     found = pd.DataFrame(table)
     wide = found.pivot_table(index=[*by, "horizon"], columns="method", values="crps")
-    gain = wide[REFERENCE] - (wide["oracle"] if "oracle" in wide else np.nan)
+    gain = wide[REFERENCE] - wide.get("oracle", np.nan)
     at = pd.MultiIndex.from_frame(found[[*by, "horizon"]]) if by else found["horizon"]
     found["skill"] = (
         wide[REFERENCE].reindex(at).to_numpy() - found["crps"].to_numpy()

@@ -25,7 +25,7 @@ from .deals import ALIVE, WON, Standing, arrivals, play
 from .frames import Screen
 from .history import History
 from .market import Days, Market
-from .temperaments import HALVES, PER_TEMPERAMENT, TEMPERAMENTS, draw
+from .temperaments import ACCOUNTS, HALVES, TEMPERAMENTS, draw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,7 +198,7 @@ class World:
 
 
 def worlds(half: str) -> list[World]:
-    """List the accounts of a half, three of each temperament.
+    """List the accounts of a half, three or more of each temperament.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def worlds(half: str) -> list[World]:
     """
     found = []
     for temperament in TEMPERAMENTS:
-        for number in range(PER_TEMPERAMENT):
+        for number in range(ACCOUNTS[temperament]):
             account = draw(temperament, half, number)
             found.append(World(account.name, temperament, half, account.months, account))
     return found

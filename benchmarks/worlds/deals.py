@@ -1,13 +1,13 @@
 """How deals arrive and end: one set of rules for the truth and for every replay of it.
 
-A deal works its way through milestones. Each wait is log-logistic (heavy-tailed) on a clock that the
-market drives, and the longer it took, the worse the odds of going on. At the last milestone the
+A deal works its way through milestones. Each wait is log-logistic (heavy-tailed) on a clock that
+the market drives, and the longer it took, the worse the odds of going on. At the last milestone the
 customer has a date in mind; the signature comes that day or, more often, later. A deal that fails
 is closed as lost, paused (closed as lost, and opened again some weeks later) or just left in the
 list, dead, until somebody tidies up.
 
-Where a deal stands in a wait is known by the clock time that has passed, and the law of a wait given
-that is known exactly, so a replay from any day follows the same law as the truth.
+Where a deal stands in a wait is known by the clock time that has passed, and the law of a wait
+given that is known exactly, so a replay from any day follows the same law as the truth.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 WORKING, PROMISED, SIGNING, PAUSED, DEAD, DOUBLE, LOST, WON, DELETED = range(9)
 ALIVE = (WORKING, PROMISED, SIGNING, PAUSED)
 """States from which a deal may still be won."""
+
+PROMISE_SHAPE, SLIP_SHAPE = 2.5, 1.3
+REACH = 10**9
+"""Later than any day."""
 
 TIDIED_AFTER = 100
 """Days for which a deal has been dead when it is closed in a clean-up."""
@@ -202,7 +206,7 @@ def arrivals(
         (rng.random(count) < 0.2).astype(np.int64) + (rng.random(count) < 0.05), stages
     )
     ready = stage == stages
-    pause = np.where(ready, wait(rng, of_kind("promise"), 2.5, np.zeros(count)), 0.0)
+    pause = np.where(ready, wait(rng, of_kind("promise"), PROMISE_SHAPE, np.zeros(count)), 0.0)
     double = rng.random(count) < account.doubled
     standing = Standing(
         np.arange(count),
@@ -215,6 +219,45 @@ def arrivals(
         tcv,
     )
     return traits, standing
+
+
+@dataclass(frozen=True)
+class Rules:
+    """An account's numbers as arrays by kind and by owner, as `play` needs them."""
+
+    account: Account
+    scales: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+    shapes: NDArray[np.float64]
+    slips: NDArray[np.float64]
+    closes: NDArray[np.float64]
+    promises: NDArray[np.float64]
+    skills: NDArray[np.float64]
+    cares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, account: Account) -> Rules:
+        """Lay them out."""
+        kinds, owners = account.kinds, account.owners
+        most = max(len(kind.waits) for kind in kinds)
+        scales = np.ones((len(kinds), most + 1))
+        steps = np.zeros((len(kinds), most + 1))
+        for number, kind in enumerate(kinds):
+            scales[number, : len(kind.waits)] = kind.waits
+            steps[number, : len(kind.waits)] = kind.advance
+        return cls(
+            account,
+            scales,
+            steps,
+            np.array([len(kind.waits) for kind in kinds]),
+            np.array([kind.shape for kind in kinds]),
+            np.array([kind.slip for kind in kinds]),
+            np.array([kind.close for kind in kinds]),
+            np.array([kind.promise for kind in kinds]),
+            np.array([owner.skill for owner in owners]),
+            np.array([owner.care for owner in owners]),
+        )
 
 
 def play(
@@ -247,111 +290,112 @@ def play(
     -------
     Each change of state of a deal, as the entry of how it stands from that day on.
     """
-    kinds, owners = account.kinds, account.owners
-    most = max(len(kind.waits) for kind in kinds)
-    scales = np.ones((len(kinds), most + 1))
-    steps = np.zeros((len(kinds), most + 1))
-    for number, kind in enumerate(kinds):
-        scales[number, : len(kind.waits)] = kind.waits
-        steps[number, : len(kind.waits)] = kind.advance
-    lengths = np.array([len(kind.waits) for kind in kinds])
-    shapes = np.array([kind.shape for kind in kinds])
-    slips = np.array([kind.slip for kind in kinds])
-    closes = np.array([kind.close for kind in kinds])
-    promises = np.array([kind.promise for kind in kinds])
-    skills = np.array([owner.skill for owner in owners])
-    cares = np.array([owner.care for owner in owners])
-    cleanups = np.array([day - market.days.origin for day in account.cleanups] or [10**9])
-    going = (*ALIVE, DEAD, DOUBLE) if not only_won else ALIVE
-
+    rules = Rules.of(account)
+    going = ALIVE if only_won else (*ALIVE, DEAD, DOUBLE)
     log: list[Standing] = []
     now = standing.take(np.isin(standing.state, going))
     while now.deal.size:
-        deal, row, column, state, stage = now.deal, now.row, now.column, now.state, now.stage
-        kind, owner = traits.kind[deal], traits.owner[deal]
-        pace, shape = traits.pace[deal], shapes[kind]
-        end = np.full(deal.size, market.last + 1)
-        whole = np.zeros(deal.size)
-
-        at = np.flatnonzero(state == WORKING)
-        scale = scales[kind[at], stage[at]] * pace[at]
-        left = wait(rng, scale, shape[at], now.passed[at])
-        whole[at] = (now.passed[at] + left) / scale
-        end[at] = when(market.working, row[at], market.working[row[at], column[at]] + left)
-
-        at = np.flatnonzero(state == PROMISED)
-        end[at] = np.maximum(now.target[at], column[at])
-
-        at = np.flatnonzero(state == SIGNING)
-        scale = slips[kind[at]] * pace[at]
-        left = wait(rng, scale, 1.3, now.passed[at])
-        whole[at] = (now.passed[at] + left) / scale
-        end[at] = when(market.signing, row[at], market.signing[row[at], column[at]] + left)
-
-        at = np.flatnonzero(state == PAUSED)
-        end[at] = column[at] + np.ceil(wait(rng, 70.0, 2.0, now.passed[at])).astype(np.int64)
-
-        at = np.flatnonzero(state == DOUBLE)
-        end[at] = column[at] + rng.integers(1, 12, at.size)
-
-        at = np.flatnonzero(state == DEAD)
-        scale = account.forgotten * (1.6 - cares[owner[at]])
-        left = np.ceil(wait(rng, scale, 1.6, now.passed[at])).astype(np.int64)
-        end[at] = column[at] + left
-        tidied = np.searchsorted(cleanups, column[at] + TIDIED_AFTER)
-        bulk = np.append(cleanups, 10**9)[tidied]
-        swept = (bulk < end[at]) & (rng.random(at.size) < 0.9)
-        end[at] = np.where(swept, bulk, end[at])
-
-        end = np.maximum(end, column)
+        end, whole = _ends(rng, rules, market, traits, now)
         come = end <= market.last
-        now, whole, end = now.take(come), whole[come], end[come]
-        if not now.deal.size:
-            break
-        deal, row, state, stage = now.deal, now.row, now.state, now.stage
-        kind, owner = traits.kind[deal], traits.owner[deal]
-        chance = rng.random((4, deal.size))
-        last = lengths[kind]
-
-        # A decision: go on, or fail. Long waits, low quality and bad months make failing likely.
-        base = np.where(state == SIGNING, closes[kind], steps[kind, np.minimum(stage, most)])
-        log_odds = (
-            base
-            + 0.9 * traits.quality[deal]
-            + skills[owner]
-            - 0.15 * traits.size[deal]
-            - 0.45 * np.log1p(whole)
-            + market.willing[row, end]
-        )
-        good = chance[0] < odds(log_odds)
-        decided = (state == WORKING) | (state == SIGNING)
-        failed = decided & ~good
-        closed_at_once = chance[1] >= account.silent * (1.5 - cares[owner])
-        new = np.where(failed, np.where(closed_at_once, LOST, DEAD), state)
-        new = np.where((new == LOST) & (chance[2] < account.paused), PAUSED, new)
-        new = np.where(good & (state == SIGNING), WON, new)
-
-        moves = good & (state == WORKING)
-        step = np.where(chance[3] < 0.04, -1, np.where(chance[3] > 0.92, 2, 1))
-        onward = np.clip(stage + step, 0, last)
-        stage = np.where(moves, onward, stage)
-        back = state == PAUSED
-        arrives = (moves | back) & (stage == last)
-        new = np.where(back, WORKING, new)
-        new = np.where(arrives, PROMISED, new)
-        new = np.where(state == PROMISED, SIGNING, new)
-        new = np.where(state == DOUBLE, DELETED, new)
-        new = np.where(state == DEAD, np.where(chance[1] < account.deleted, DELETED, LOST), new)
-        target = now.target.copy()
-        at = np.flatnonzero(arrives)
-        ahead = wait(rng, promises[kind[at]], 2.5, np.zeros(at.size))
-        target[at] = end[at] + np.round(ahead).astype(np.int64)
-        # Scope and price are settled on the way.
-        revised = moves & (rng.random(deal.size) < 0.3)
-        factor = np.exp(-0.05 + 0.18 * rng.standard_normal(deal.size))
-        tcv = np.where(revised, to_ten(now.tcv * factor), now.tcv)
-
-        now = Standing(deal, row, end, new, stage, np.zeros(deal.size), target, tcv)
-        log.append(now.take(new == WON) if only_won else now)
-        now = now.take(np.isin(new, going))
+        now = _after(rng, rules, market, traits, now.take(come), end=end[come], whole=whole[come])
+        log.append(now.take(now.state == WON) if only_won else now)
+        now = now.take(np.isin(now.state, going))
     return log
+
+
+def _ends(
+    rng: np.random.Generator,
+    rules: Rules,
+    market: Market,
+    traits: Traits,
+    now: Standing,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Draw the column in which each present wait ends, and its length against its scale."""
+    row, column, state = now.row, now.column, now.state
+    kind, owner = traits.kind[now.deal], traits.owner[now.deal]
+    pace = traits.pace[now.deal]
+    end = np.full(now.deal.size, market.last + 1)
+    whole = np.zeros(now.deal.size)
+
+    at = np.flatnonzero(state == WORKING)
+    scale = rules.scales[kind[at], now.stage[at]] * pace[at]
+    left = wait(rng, scale, rules.shapes[kind[at]], now.passed[at])
+    whole[at] = (now.passed[at] + left) / scale
+    end[at] = when(market.working, row[at], market.working[row[at], column[at]] + left)
+
+    at = np.flatnonzero(state == PROMISED)
+    end[at] = now.target[at]
+
+    at = np.flatnonzero(state == SIGNING)
+    scale = rules.slips[kind[at]] * pace[at]
+    left = wait(rng, scale, SLIP_SHAPE, now.passed[at])
+    whole[at] = (now.passed[at] + left) / scale
+    end[at] = when(market.signing, row[at], market.signing[row[at], column[at]] + left)
+
+    at = np.flatnonzero(state == PAUSED)
+    end[at] = column[at] + np.ceil(wait(rng, 70.0, 2.0, now.passed[at])).astype(np.int64)
+
+    at = np.flatnonzero(state == DOUBLE)
+    end[at] = column[at] + rng.integers(1, 12, at.size)
+
+    at = np.flatnonzero(state == DEAD)
+    scale = rules.account.forgotten * (1.6 - rules.cares[owner[at]])
+    end[at] = column[at] + np.ceil(wait(rng, scale, 1.6, now.passed[at])).astype(np.int64)
+    cleanups = np.array([*rules.account.cleanups, REACH]) - market.days.origin
+    bulk = cleanups[np.searchsorted(cleanups, column[at] + TIDIED_AFTER)]
+    swept = (bulk < end[at]) & (rng.random(at.size) < 0.9)
+    end[at] = np.where(swept, bulk, end[at])
+    return np.maximum(end, column), whole
+
+
+def _after(
+    rng: np.random.Generator,
+    rules: Rules,
+    market: Market,
+    traits: Traits,
+    now: Standing,
+    *,
+    end: NDArray[np.int64],
+    whole: NDArray[np.float64],
+) -> Standing:
+    """Decide what follows on waits that have ended."""
+    deal, row, state, stage = now.deal, now.row, now.state, now.stage
+    kind, owner = traits.kind[deal], traits.owner[deal]
+    last = rules.lengths[kind]
+    chance = rng.random((4, deal.size))
+
+    # Go on, or fail: long waits, low quality and bad months make failing likely.
+    base = np.where(state == SIGNING, rules.closes[kind], rules.steps[kind, stage])
+    log_odds = (
+        base
+        + 0.9 * traits.quality[deal]
+        + rules.skills[owner]
+        - 0.15 * traits.size[deal]
+        - 0.45 * np.log1p(whole)
+        + market.willing[row, end]
+    )
+    good = chance[0] < odds(log_odds)
+    failed = ((state == WORKING) | (state == SIGNING)) & ~good
+    closed_at_once = chance[1] >= rules.account.silent * (1.5 - rules.cares[owner])
+    new = np.where(failed, np.where(closed_at_once, LOST, DEAD), state)
+    new = np.where((new == LOST) & (chance[2] < rules.account.paused), PAUSED, new)
+    new = np.where(good & (state == SIGNING), WON, new)
+
+    moves, back = good & (state == WORKING), state == PAUSED
+    step = np.where(chance[3] < 0.04, -1, np.where(chance[3] > 0.92, 2, 1))
+    stage = np.where(moves, np.clip(stage + step, 0, last), stage)
+    arrives = (moves | back) & (stage == last)
+    new = np.where(back, WORKING, new)
+    new = np.where(arrives, PROMISED, new)
+    new = np.where(state == PROMISED, SIGNING, new)
+    new = np.where(state == DOUBLE, DELETED, new)
+    new = np.where(state == DEAD, np.where(chance[1] < rules.account.deleted, DELETED, LOST), new)
+    target = now.target.copy()
+    at = np.flatnonzero(arrives)
+    ahead = wait(rng, rules.promises[kind[at]], PROMISE_SHAPE, np.zeros(at.size))
+    target[at] = end[at] + np.round(ahead).astype(np.int64)
+    # Scope and price are settled on the way.
+    revised = moves & (rng.random(deal.size) < 0.3)
+    factor = np.exp(-0.05 + 0.18 * rng.standard_normal(deal.size))
+    tcv = np.where(revised, to_ten(now.tcv * factor), now.tcv)
+    return Standing(deal, row, end, new, stage, np.zeros(deal.size), target, tcv)

@@ -83,31 +83,14 @@ class Screen:
         entry = history.at(column)
         entry = entry[(self.entered[log.deal[entry]] <= column) & (log.state[entry] != DELETED)]
         deal, state, stage = log.deal[entry], log.state[entry], log.stage[entry]
-        kind = traits.kind[deal]
         is_open, won = open_on_screen(state), state == WON
         changed = log.column[entry]
         entered = self.entered[deal]
         typed = np.searchsorted(history.typed.line, deal * REACH + column, side="right") - 1
         close = history.typed.close[typed]
 
-        # An open deal stands at a milestone of today; one closed before they were renamed does
-        # not, unless the ids stayed.
-        after = (day.toordinal() >= account.renamed) & (
-            account.keeps_ids | is_open | (changed >= history.column(account.renamed))
-        )
-        pipe = np.array([k.pipeline for k in account.kinds])[kind]
-        length = np.array([len(k.waits) for k in account.kinds])[kind]
-        position = np.array([len(p.of_stage) for p in account.pipes[0]])[pipe] - 1 - length + stage
-        rung_id = np.zeros(deal.size, dtype=np.int64)
-        rung_name = np.empty(deal.size, dtype=object)
-        rung_stated = np.zeros(deal.size)
-        for version, renamed in enumerate((~after, after)):
-            for number, one in enumerate(account.pipes[version]):
-                at = np.flatnonzero(renamed & (pipe == number))
-                rung = np.asarray(one.of_stage)[position[at]]
-                rung_id[at] = np.array([m[0] for m in one.milestones])[rung]
-                rung_name[at] = np.array([m[1] for m in one.milestones], object)[rung]
-                rung_stated[at] = np.array([m[2] for m in one.milestones])[rung]
+        pipe = np.array([k.pipeline for k in account.kinds])[traits.kind[deal]]
+        position, rung_id, rung_name, rung_stated = self._rungs(day, entry)
         numbers = np.array([p.number for p in account.pipes[0]])[pipe]
         milestone_id = np.where(
             is_open, rung_id, 100 * numbers + 1000 + np.where(won, WON_ID, LOST_ID)
@@ -179,6 +162,38 @@ class Screen:
             missing = pd.Series(pd.NA, index=range(deal.size), dtype="object")
             frame[name] = data[name] if name in data else missing.astype(dtype).array
         return pd.DataFrame(frame, index=index, copy=False)
+
+    def _rungs(
+        self, day: date, entry: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.object_], NDArray[np.float64]]:
+        """Find the open milestone of deals, or their last one: place, id, name, probability.
+
+        An open deal stands at a milestone of the day; one closed before they were renamed does
+        not, unless the ids stayed.
+        """
+        history, account, log = self.history, self.history.account, self.history.log
+        kind = history.traits.kind[log.deal[entry]]
+        after = (day.toordinal() >= account.renamed) & (
+            account.keeps_ids
+            | open_on_screen(log.state[entry])
+            | (log.column[entry] >= history.column(account.renamed))
+        )
+        pipe = np.array([k.pipeline for k in account.kinds])[kind]
+        # A kind with fewer stages than its pipeline skips the first ones.
+        length = np.array([len(k.waits) for k in account.kinds])[kind]
+        rungs = np.array([len(p.of_stage) for p in account.pipes[0]])[pipe]
+        position = rungs - 1 - length + log.stage[entry]
+        ids = np.zeros(entry.size, dtype=np.int64)
+        names = np.empty(entry.size, dtype=object)
+        stated = np.zeros(entry.size)
+        for version, ours in enumerate((~after, after)):
+            for number, one in enumerate(account.pipes[version]):
+                at = np.flatnonzero(ours & (pipe == number))
+                rung = np.asarray(one.of_stage)[position[at]]
+                ids[at] = np.array([m[0] for m in one.milestones])[rung]
+                names[at] = np.array([m[1] for m in one.milestones], object)[rung]
+                stated[at] = np.array([m[2] for m in one.milestones])[rung]
+        return position, ids, names, stated
 
     def milestones(self, day: date) -> pd.DataFrame:
         """List the milestones that there are on a day, those that deals still refer to included."""

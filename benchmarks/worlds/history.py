@@ -16,7 +16,6 @@ from .deals import (
     DEAD,
     DELETED,
     DOUBLE,
-    LOST,
     PAUSED,
     PROMISED,
     SIGNING,
@@ -41,6 +40,7 @@ REACH = 100_000
 
 SHOWN_OPEN = (WORKING, PROMISED, SIGNING, DEAD, DOUBLE)
 DAYS_A_WORKING_DAY = 1.45
+FARTHEST = 3000
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,31 @@ def _probabilities(
     return np.where(own, feeling, np.nan)
 
 
+def _days_ahead(account: Account) -> NDArray[np.float64]:
+    """Add up what is left at each stage, in days, if all goes well, as a seller sees it."""
+    most = max(len(kind.waits) for kind in account.kinds)
+    ahead = np.zeros((len(account.kinds), most + 1))
+    for number, kind in enumerate(account.kinds):
+        waits = np.append(kind.waits, 0.0)
+        left = np.cumsum(waits[::-1])[::-1] * DAYS_A_WORKING_DAY
+        ahead[number, : waits.size] = left + kind.promise + kind.slip
+        ahead[number, waits.size :] = kind.promise + kind.slip
+    return ahead
+
+
+def _rounded(
+    rng: np.random.Generator, market: Market, guess: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Turn guesses into the days that people type: often the end of the month."""
+    # Waits with heavy tails give dates beyond any calendar, and months beyond the simulated days
+    # have no known end.
+    days = np.minimum(np.round(guess).astype(np.int64), market.last + FARTHEST)
+    month = market.days.month
+    last = np.searchsorted(month, month[np.minimum(days, market.last)], side="right") - 1
+    to_end = (rng.random(days.size) < 0.45) & (days <= market.last)
+    return np.where(to_end, last, days)
+
+
 def _expected_closes(
     rng: np.random.Generator, account: Account, market: Market, traits: Traits, log: Standing
 ) -> Typed:
@@ -154,16 +179,7 @@ def _expected_closes(
     owners = account.owners
     care = np.array([o.care for o in owners])[traits.owner]
     optimism = np.array([o.optimism for o in owners])[traits.owner]
-    # What is left at each stage, in days, if all goes well.
-    most = max(len(kind.waits) for kind in account.kinds)
-    ahead = np.zeros((len(account.kinds), most + 1))
-    for number, kind in enumerate(account.kinds):
-        waits = np.append(kind.waits, 0.0)
-        left = np.cumsum(waits[::-1])[::-1] * DAYS_A_WORKING_DAY
-        ahead[number, : waits.size] = left + kind.promise + kind.slip
-        ahead[number, waits.size :] = kind.promise + kind.slip
-    month_last = np.searchsorted(market.days.month, market.days.month, side="right") - 1
-    month_last = np.append(month_last, np.full(3000, month_last[-1]))
+    ahead = _days_ahead(account)
 
     def believed(deal: NDArray[np.int64], entry: NDArray[np.int64]) -> NDArray[np.int64]:
         stage, now = log.stage[entry], log.column[entry]
@@ -171,13 +187,7 @@ def _expected_closes(
         guess = now + left * np.exp(0.45 * rng.standard_normal(deal.size))
         told = log.target[entry] + rng.normal(-3, 8, deal.size) - 10 * (1 - optimism[deal])
         guess = np.where(log.state[entry] == PROMISED, told, guess)
-        return rounded(np.maximum(guess, now + 1))
-
-    def rounded(guess: NDArray[np.float64]) -> NDArray[np.int64]:
-        days = np.minimum(np.round(guess).astype(np.int64), month_last.size - 1)
-        late = days > market.last  # months beyond the simulated days have no known end
-        to_end = (rng.random(days.size) < 0.45) & ~late
-        return np.where(to_end, month_last[np.minimum(days, market.last)], days)
+        return _rounded(rng, market, np.maximum(guess, now + 1))
 
     deal = np.arange(count)
     close = np.where(rng.random(count) < account.undated, -1, believed(deal, pointer))
@@ -199,7 +209,7 @@ def _expected_closes(
         at = deal[push_now]
         further = wait(rng, 42.0, 1.8, np.zeros(at.size)) + 5
         now[at] = push[push_now]
-        close[at] = rounded(now[at] + further)
+        close[at] = _rounded(rng, market, now[at] + further)
         pushes[at] += 1
         found.append((at, now[at].copy(), close[at].copy(), pushes[at].copy()))
 

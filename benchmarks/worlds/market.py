@@ -30,7 +30,7 @@ PULLED_DAYS = 4
 
 @dataclass(frozen=True)
 class Days:
-    """Columns of consecutive days; column 0 is the day before the first, on which clocks stand at 0.
+    """Columns of consecutive days; column 0 is the day before the first, where clocks stand at 0.
 
     Attributes
     ----------
@@ -40,6 +40,8 @@ class Days:
         Months since year 0, for each column.
     working
         1 on working days, else 0.
+    month_end, quarter_end
+        Whether it is one of the last working days of a month, of a quarter.
     """
 
     origin: int
@@ -188,7 +190,7 @@ class Market:
 def when(
     clock: NDArray[np.float64], row: NDArray[np.int64], target: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """Find the first column in which a row's clock has reached a target; one past the last if none."""
+    """Find the first column in which a row's clock has reached a target, or one past the last."""
     rows, columns = clock.shape
     # Rows laid end to end, each lifted above the one before, are one sorted list.
     lift = clock[:, -1].max() + 1.0

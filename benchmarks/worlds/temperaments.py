@@ -1,7 +1,7 @@
 """Draws of what accounts are like, by temperament.
 
-Every number comes from a range in which B2B accounts lie, drawn anew for each account; a temperament
-moves some of the ranges. Nothing here was fitted to a model.
+Every number comes from a range in which B2B accounts lie, drawn anew for each account; a
+temperament moves some of the ranges. Nothing here was fitted to a model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ TEMPERAMENTS = (
     "renamed",
     "currencies",
 )
-PER_TEMPERAMENT = 3
+ACCOUNTS = {name: 12 if name == "young" else 3 for name in TEMPERAMENTS}
+"""How many accounts a half has of each; of the young ones more, as they have few month ends."""
+
 MONTHS = 30
 AHEAD = 4
 """Months simulated beyond the last month end, so that what came is known."""
@@ -399,12 +401,12 @@ def _whale(rng: np.random.Generator, account: Account, number: int) -> Account:
 def _young(rng: np.random.Generator, account: Account, number: int) -> Account:
     """Connect the account four or five months before the end.
 
-    Two brought their open deals along; the third one is a new firm.
+    Two of three brought their open deals along; the third one is a new firm.
     """
     seen = 4 + int(rng.integers(2))
     last = account.anchor + MONTHS - 1
     account = replace(account, months=account.months[-seen:])
-    if number < 2:
+    if number % 3 < 2:
         return replace(account, connected=first_day(last - seen + 1))
     start = last - seen - 1
     kinds = tuple(
