@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from .account import Account
 
-__all__ = ["HALVES", "TEMPERAMENTS", "World", "worlds"]
+__all__ = ["ACCOUNTS", "HALVES", "TEMPERAMENTS", "World", "draw", "worlds"]
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ class World:
     def _since(self, column: int) -> NDArray[np.int64]:
         """Days since the last arrival of each kind, of interest where they come one at a time."""
         history = self.history
-        created, kind = self.screen.created, history.traits.kind
+        created, kind = history.created, history.traits.kind
         since = np.full(len(self.account.kinds), column, dtype=np.int64)
         past = created <= column
         for number in range(since.size):

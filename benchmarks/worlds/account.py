@@ -174,7 +174,7 @@ class Account:
     cleanups
         Ordinals of days on which old dead deals are closed in bulk.
     paused
-        Share of lost deals that come back.
+        Share of failed deals that are closed as lost and come back.
     deleted, doubled
         Share of dead deals that are deleted instead, of new ones that are typed twice.
     undated, unvalued

@@ -378,7 +378,7 @@ def _after(
     failed = ((state == WORKING) | (state == SIGNING)) & ~good
     closed_at_once = chance[1] >= rules.account.silent * (1.5 - rules.cares[owner])
     new = np.where(failed, np.where(closed_at_once, LOST, DEAD), state)
-    new = np.where((new == LOST) & (chance[2] < rules.account.paused), PAUSED, new)
+    new = np.where(failed & (chance[2] < rules.account.paused), PAUSED, new)
     new = np.where(good & (state == SIGNING), WON, new)
 
     moves, back = good & (state == WORKING), state == PAUSED

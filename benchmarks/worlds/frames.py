@@ -47,7 +47,6 @@ class Screen:
         rng = np.random.default_rng((11, *account.seed))
         count = traits.tcv.size
         # In order of arrival, with gaps, as ids of a service with other customers are.
-        self.created = history.log.column[np.searchsorted(history.log.deal, np.arange(count))]
         self.ids = 10_000 + np.cumsum(rng.integers(1, 40, count))
         firm = np.minimum((rng.pareto(1.0, count) * 12).astype(np.int64), FIRMS - 1)
         recurring = np.array([kind.recurring for kind in account.kinds])[traits.kind]
@@ -68,7 +67,7 @@ class Screen:
         start = history.column(account.connected)
         entry = history.at(start - 1)
         state = history.log.state[entry]
-        self.entered = np.maximum(self.created, start)
+        self.entered = np.maximum(history.created, start)
         self.entered[history.log.deal[entry[np.isin(state, (WON, LOST, DELETED))]]] = NEVER
         again = entry[state == PAUSED]
         after = np.minimum(again + 1, history.log.deal.size - 1)
@@ -111,7 +110,7 @@ class Screen:
         interval = self.touches[deal]
         alive = np.isin(state, (WORKING, PROMISED, SIGNING))
         until = np.where(alive, column, changed)
-        begun = self.created[deal]
+        begun = history.created[deal]
         contacts = np.floor((until - begun) / interval - self.touched[deal])
         contacted = np.where(
             contacts >= 0, begun + (contacts + self.touched[deal]) * interval, np.nan

@@ -58,6 +58,8 @@ class History:
 
     Attributes
     ----------
+    created
+        Column in which each deal arrived.
     log
         Every change of state, in order of deal and day.
     line
@@ -73,6 +75,7 @@ class History:
     account: Account
     market: Market
     traits: Traits
+    created: NDArray[np.int64]
     log: Standing
     line: NDArray[np.int64]
     moved: NDArray[np.int64]
@@ -100,7 +103,7 @@ class History:
         line = log.deal * REACH + log.column
         stated = _probabilities(rng, account, traits)
         typed = _expected_closes(rng, account, market, traits, log)
-        return cls(account, market, traits, log, line, _moves(log), typed, stated)
+        return cls(account, market, traits, starts.column, log, line, _moves(log), typed, stated)
 
     def column(self, ordinal: int) -> int:
         """Give the column of a day."""
