@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _ROUNDED = 1.0  # seconds: a reset in whole seconds may have been rounded down
+_SOON = 20.0
 _UNTOLD = 60.0  # pause after a 429 that does not say how long
 _WORTH_TELLING = 1.0
 _YEARS = (2000, 2200)  # a clock outside them was never set
@@ -137,7 +138,7 @@ class Allowance:
         self._learn_clock(began, now, headers)
         remaining = _number(headers.get("X-RateLimit-Remaining"))
         window = _number(headers.get("X-RateLimit-Reset"))
-        if remaining is None or window is None or (resets := self._ours(window)) <= now:
+        if remaining is None or window is None or (resets := self._ours(window, now)) <= now:
             if not self._is_limited:
                 self._is_known, self._remaining, self._resets = True, math.inf, math.inf
             return
@@ -155,7 +156,7 @@ class Allowance:
         """Learn from a 429: nothing starts until the server says, or `at_least` so many seconds."""
         self._learn_clock(began, now, headers)
         window = _number(headers.get("X-RateLimit-Reset"))
-        told = [] if window is None else [self._ours(window) - now]
+        told = [] if window is None else [self._ours(window, now) - now]
         told += [] if (seconds := retry_after(headers, now)) is None else [seconds]
         self._is_limited, self._is_known = True, False
         self._paused_until = now + max(at_least, max(told, default=_UNTOLD))
@@ -169,11 +170,17 @@ class Allowance:
         # A contradiction means that a clock was set, or that several servers answer.
         self._clock = (least, most) if least <= most else (told - now, told + 1 - began)
 
-    def _ours(self, reset: float) -> float:
-        """Turn a reset into our time; ours counts as right unless the server's does not fit."""
+    def _ours(self, reset: float, now: float) -> float:
+        """Turn a reset into our time, rather too late than too early.
+
+        Only for a wait of seconds, where a second counts, our clock is taken to be the server's
+        where it may be.
+        """
         least, most = self._clock
-        rounded = _ROUNDED if reset.is_integer() else 0.0
-        return reset + rounded - min(max(0.0, least), most)
+        resets = reset + (_ROUNDED if reset.is_integer() else 0.0)
+        if math.isinf(least) or (least <= 0 <= most and resets - now < _SOON):
+            return resets
+        return resets - least
 
 
 class Queue:
