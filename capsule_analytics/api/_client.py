@@ -76,7 +76,7 @@ class CapsuleClient:
         on_wait: Callable[[datetime], None] | None = None,
     ) -> None:
         named = account and account.isascii() and account.replace("-", "").isalnum()
-        if base_url is None and not named:
+        if not base_url and not named:
             raise ArgumentError(
                 "give the account's subdomain (letters, digits and hyphens), or a base_url"
             )

@@ -7,9 +7,11 @@ in `_rate_limit`, the wall clock of an answer in `_deadline`.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -61,6 +63,18 @@ _CONNECT_SECONDS = 10.0
 _CHUNK = 64 * 1024
 _WORDS = 300  # characters of the server's own explanation that are shown
 _MAX_REDIRECTS = 5
+
+
+def _clean(record: logging.LogRecord) -> bool:
+    """Make a log record of the libraries beneath safe: some quote what a server sent."""
+    trace = record.exc_info and "".join(traceback.format_exception(*record.exc_info))
+    record.msg, record.args, record.exc_info = safe(record.getMessage()), (), None
+    record.exc_text = safe(trace) if trace else None
+    return True
+
+
+for _name in [name for name in logging.root.manager.loggerDict if name.startswith("urllib3")]:
+    logging.getLogger(_name).addFilter(_clean)
 
 
 class _Token(AuthBase):

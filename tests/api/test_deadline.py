@@ -16,6 +16,7 @@ from capsule_analytics.api import _deadline
 from capsule_analytics.errors import CapsuleError, DataError, TransportError
 
 TIMEOUT = 0.3
+GZIP = b"\x1f\x8b\x08\0\0\0\0\0\0\3"  # and then blocks of nothing
 SLACK = 0.5  # for a busy machine; the servers below go on without end
 
 
@@ -43,12 +44,12 @@ def seconds_until_it_fails(url: str, match: str, **options: Any) -> float:
         trickles(HEAD + b"X-Slow: ", b"x"),
         trickles(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         trickles(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 500, seconds=0),
-        trickles(HEAD + b"Content-Encoding: gzip\r\n\r\n\x1f\x8b\x08\0\0\0\0\0\0\3", b"\0\0\0\xff\xff"),
+        trickles(HEAD + b"Content-Encoding: gzip\r\n\r\n" + GZIP, b"\0\0\0\xff\xff"),
         trickles(b"HTTP/1.1 503 No\r\nContent-Length: 99999\r\n\r\n", b" "),
         trickles(b"", b""),
     ],
     ids=[
-        "body of a length", "body without one", "chunks", "one slow chunk", "chunk size", "trailers",
+        "body of a length", "body without one", "chunks", "a chunk", "chunk size", "trailers",
         "status line", "headers", "one header", "100 Continue", "a flood of them", "empty gzip",
         "an error's body", "silence",
     ],
@@ -99,7 +100,7 @@ def test_all_addresses_of_a_host_share_the_time(monkeypatch: pytest.MonkeyPatch)
     address = listening.getsockname()
     full = [socket.socket() for _ in range(4)]  # its queue takes no more connections
     for other in full:
-        other.setblocking(False)
+        other.settimeout(0)
         other.connect_ex(address)
     one = (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [one] * 8)

@@ -235,7 +235,7 @@ DAYS = ["Mon, 01 Jan 2029 00:00:00 GMT", "Fri, 15 Jan 2027 08:00:00 GMT", "x", "
         "Fri, 15 Jan 2027 08:00:00 +9999", "Fri, 15 Jan 2027 08:00:00 +99999999999999999999",
         "Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359",
         "Fri, 99 Jan 2027 99:99:99 GMT", "Fri, 15 Jan 20270000000000 08:00:00 GMT", "nan",
-        "Thu, 01 Jan 1970 00:00:00 GMT", ",,,,", "Fri, 15 Jan 2027", "Fri", "1 2 3 4 5"]  # fmt: skip
+        "Thu, 01 Jan 1970 00:00:00 GMT", ",,,,", "15 Jan 2027", "Fri", "1 2 3 4 5"]  # fmt: skip
 
 
 @settings(max_examples=400, deadline=None)
@@ -269,8 +269,7 @@ def test_whatever_the_headers_say_it_goes_on_or_says_why(
         retry_after(headers, clock[0])
         try:
             waited = queue.enter(0.0, threading.Event())
-        except RateLimitError as error:
-            assert "resets" in str(error)
+        except RateLimitError:
             return
         assert waited <= max_wait
         began = clock[0]
@@ -376,7 +375,7 @@ class TestWaits:
         with (
             raw_server(says(answer)) as (url, asked),
             ca.CapsuleClient(token="t0ken", base_url=url, max_wait=1.5) as client,
-            pytest.raises(RateLimitError, match="1.5 seconds"),
+            pytest.raises(RateLimitError, match=r"1\.5 seconds"),
         ):
             client.list_currencies()
         assert len(asked) == 2, "a pause of one second, and the next would be of two"
@@ -412,9 +411,12 @@ class TestWaits:
             client = ca.CapsuleClient(token="t0ken", base_url=url, on_wait=told.append)
             assert client.list_currencies() == ["EUR"]
             client._currencies = None
-            waiting = threading.Thread(
-                target=lambda: pytest.raises(TransportError, client.list_currencies)
-            )
+
+            def wait() -> None:
+                with pytest.raises(TransportError, match="interrupted"):
+                    client.list_currencies()
+
+            waiting = threading.Thread(target=wait)
             waiting.start()
             while not told:
                 time.sleep(0.005)
