@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 LIMIT = 4
 WINDOW = 6.0
-BEFORE = 43.6
-"""Seconds that the load took when each answer near the limit added a wait of its own."""
+BEFORE = "37.2 s for 15 requests, 2 of them refused: 2.07 of what is allowed"
+"""The same load when each answer near the limit added a wait of its own, and none was reserved."""
 
 
 class Row(NamedTuple):
@@ -139,7 +139,7 @@ def main() -> None:
             f"| {row.what} | {row.seconds:.1f} | {row.requests} | {row.refused} | "
             f"{row.allowed:.0f} | {ratio:.2f} | {limit} |"
         )
-    print(f"Before, the complete load took {BEFORE:g} s.")
+    print(f"Before: {BEFORE}.")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import click
 from capsule_analytics.errors import ConfigError
 
 from ._account import options
+from ._run import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
