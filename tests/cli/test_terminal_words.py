@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_names_reach_the_terminal_without_control_characters(
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     odd = ODD if version == "v2" else "\x9b31m\r\u202e\u2066\u2028\x7f"  # as far as XML has them
-    data = account()
+    data = copy.deepcopy(account())
     data["users"][0]["username"] = f"sam{odd}"
     data["milestones"][0]["name"] = f"Lead{odd}"
     data["opportunities"] = [
