@@ -41,10 +41,10 @@ def open_by_milestone(pipeline: Pipeline, *, probability: Probability = None) ->
 
     Returns
     -------
-    One row for each currency of an open deal and each milestone that is not complete, those
-    without deals too, so that gaps in the funnel are seen; empty if no deal is open. Currencies
-    with the most deals stand first, a missing one last; milestones in the account's order, then
-    those that its configuration lacks, deals without one last:
+    One row for each currency of an open deal and each milestone that is configured and not
+    complete, those without deals too, so that gaps in the funnel are seen; empty if no deal is
+    open. Currencies with the most deals stand first, a missing one last; milestones in the
+    account's order, then those with deals that its configuration lacks, deals without one last:
 
     - ``currency``, ``pipeline``, ``milestone``: text, missing where not known;
     - ``configured``: whether the account's configuration has the milestone;
@@ -156,6 +156,7 @@ def _filled(deals: pd.DataFrame, ages: list[Hashable], pipeline: Pipeline) -> pd
         for age in ([(one,) for one in ages] or [()])
         for currency in currencies
         for place, stage in enumerate(stages)
+        if place < configured or (*age, currency, *stage) in found
     ]
     table = pd.DataFrame(rows, columns=[*keys, "configured", *_MEASURES])
     table = table.astype(dict.fromkeys(["currency", *_STAGE], TEXT))

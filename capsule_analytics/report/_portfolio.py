@@ -10,7 +10,8 @@ from capsule_analytics import forecast, history
 from capsule_analytics.portfolio import Portfolio, parted
 
 from ._csv import write_csv
-from ._folder import FORECAST_AMOUNTS, REVENUE_AMOUNTS, forecast_columns, staged, whole_cents
+from ._figures import FORECAST_AMOUNTS, REVENUE_AMOUNTS, forecast_columns, whole_cents
+from ._folder import staged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
