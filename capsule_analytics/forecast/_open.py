@@ -151,9 +151,10 @@ def _filled(deals: pd.DataFrame, ages: list[Hashable], pipeline: Pipeline) -> pd
     currencies = sorted(counts, key=lambda code: (code is None, -counts[code], str(code)))
     stages, configured = _stages(deals, pipeline)
     none = (0, 0.0, 0.0, 0, 0.0)
+    prefixes: list[tuple[Hashable, ...]] = [(age,) for age in ages] or [()]
     rows = [
         (*age, currency, *stage, place < configured, *found.get((*age, currency, *stage), none))
-        for age in ([(one,) for one in ages] or [()])
+        for age in prefixes
         for currency in currencies
         for place, stage in enumerate(stages)
         if place < configured or (*age, currency, *stage) in found
