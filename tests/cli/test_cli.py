@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import BIN, command, environment
+from commands import BIN, command, environment, invoked
 from sandbox_account import account, deal
 
 import capsule_analytics as ca
@@ -111,7 +111,7 @@ def test_opportunities_csv_has_every_deal_and_runs_no_formula(sample_report: Pat
 def test_a_live_account(version: str, tmp_path: Path, sample_report: Path) -> None:
     """Over either API the forecast of one account is the same file."""
     with Sandbox(token="t0ken") as sandbox:
-        done = command(
+        done = invoked(
             "capsule-report", "--base-url", sandbox.url, "--api-version", version,
             "--as-of", "2026-10-15", "--out", tmp_path, token="t0ken",
         )  # fmt: skip
@@ -122,7 +122,7 @@ def test_a_live_account(version: str, tmp_path: Path, sample_report: Path) -> No
 
 
 def test_filters(tmp_path: Path) -> None:
-    done = command("capsule-report", "--sample", "--owner", "mduarte", "--milestone", "Proposal",
+    done = invoked("capsule-report", "--sample", "--owner", "mduarte", "--milestone", "Proposal",
                    "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "opportunities.csv")
@@ -131,7 +131,7 @@ def test_filters(tmp_path: Path) -> None:
 
 
 def test_an_unknown_owner_names_those_there_are(tmp_path: Path) -> None:
-    done = command("capsule-report", "--sample", "--owner", "nobody", "--out", tmp_path / "r")
+    done = invoked("capsule-report", "--sample", "--owner", "nobody", "--out", tmp_path / "r")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: no deal has the owner 'nobody'; there are ")
     assert "mduarte" in done.stderr
@@ -150,14 +150,7 @@ def test_an_unknown_owner_names_those_there_are(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_exit_2(args: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [BIN / "capsule-report", *args],
-        env=environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = invoked("capsule-report", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
@@ -166,7 +159,7 @@ def test_wrong_usage_is_exit_2(args: list[str], tmp_path: Path) -> None:
 def test_a_failed_run_leaves_the_old_report(tmp_path: Path) -> None:
     (tmp_path / "forecast.csv").write_text("old")
     with Sandbox(token="t0ken") as sandbox:
-        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="no")
+        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="no")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "401" in done.stderr
@@ -176,7 +169,7 @@ def test_a_failed_run_leaves_the_old_report(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = command("capsule-report", "--sample", "--out", tmp_path / "file" / "report")
+    done = invoked("capsule-report", "--sample", "--out", tmp_path / "file" / "report")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
@@ -188,9 +181,9 @@ def test_the_token_comes_from_a_file_too(tmp_path: Path) -> None:
     secret.chmod(0o600)
     with Sandbox(account() | {"opportunities": [deal(1, "one")]}, token="t0ken") as sandbox:
         args = ("capsule-report", "--base-url", sandbox.url, "--token-file", secret)
-        quiet = command(*args, "--out", tmp_path / "r")
+        quiet = invoked(*args, "--out", tmp_path / "r")
         secret.chmod(0o644)
-        warned = command(*args, "--out", tmp_path / "r")
+        warned = invoked(*args, "--out", tmp_path / "r")
     assert (quiet.returncode, quiet.stderr) == (0, "")
     assert warned.returncode == 0
     assert "chmod 600" in warned.stderr
@@ -198,7 +191,7 @@ def test_the_token_comes_from_a_file_too(tmp_path: Path) -> None:
 
 def test_an_empty_account_gives_an_empty_report(tmp_path: Path) -> None:
     with Sandbox(account() | {"opportunities": []}, token="t0ken") as sandbox:
-        done = command(
+        done = invoked(
             "capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="t0ken"
         )
     assert done.returncode == 0, done.stderr
@@ -230,7 +223,7 @@ def test_no_failure_shows_the_token_or_a_traceback(
     with Sandbox(account(), token=SECRET) as sandbox:
         if fault is not None:
             sandbox.faults.add(fault)
-        done = command(
+        done = invoked(
             "capsule-report", "--base-url", sandbox.url, "--api-version", version,
             "--out", tmp_path / "r", "--timeout", "8", "--verbose", token=SECRET,
         )  # fmt: skip
@@ -245,7 +238,7 @@ def test_no_failure_shows_the_token_or_a_traceback(
 def test_a_server_that_repeats_the_token_is_not_quoted(tmp_path: Path) -> None:
     with Sandbox(account(), token="right") as sandbox:
         sandbox.faults.add(Fault("status", status=401, times=None, headers={"X-Echo": SECRET}))
-        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
+        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
                        token=SECRET)  # fmt: skip
     assert done.returncode == 1
     assert SECRET not in done.stdout + done.stderr
@@ -299,7 +292,7 @@ def test_a_long_load_is_taken_up_again(tmp_path: Path) -> None:
         before = len(sandbox.requests)
         sandbox.account.update(3, {"name": "changed meanwhile"})
         sandbox.account.delete(4)
-        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
+        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
                        "--resume", token="t0ken", XDG_CACHE_HOME=str(cache))  # fmt: skip
         assert done.returncode == 0, done.stderr
         names = {record["id"]: record["name"] for record in sandbox.account.opportunities("id")}
