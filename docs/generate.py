@@ -32,7 +32,8 @@ What every command and option does. This page is written from the commands thems
 | 0 | done |
 | 1 | failed; one line on standard error says why, more lines with `--verbose` |
 | 2 | wrong usage: an option is unknown, missing or contradicts another |
-| 130 | interrupted |
+| 130 | interrupted (Ctrl-C) |
+| 143 | asked to end (TERM) |
 
 The token is never an option, because other users of a machine can see the options of a running
 command. See [connect your account](connect.md).
@@ -131,12 +132,18 @@ def _command(name: str, command: click.Command) -> str:
     options = [one for one in command.params if isinstance(one, click.Option)]
     arguments = [one for one in command.params if isinstance(one, click.Argument)]
     usage = " ".join([name, "[OPTIONS]", *(_argument(one) for one in arguments)])
-    rows = "".join(f"| {_names(one)} | {_meaning(one)} |\n" for one in options)
+    groups: dict[str, str] = {}
+    for one in options:
+        heading = getattr(one, "group", None) or "Other options"
+        groups[heading] = groups.get(heading, "") + f"| {_names(one)} | {_meaning(one)} |\n"
+    for last in ("Where", "Other options"):
+        groups[last] = groups.pop(last, "")
+    groups["Other options"] += "| `--help` | Show the options and exit. |\n"
     parts = [
         f"\n## {name}\n",
         f"```text\n{usage}\n```\n",
         inspect.cleandoc(command.help or "").replace("\b\n", "") + "\n",
-        f"| option | meaning |\n|---|---|\n{rows}| `--help` | Show the options and exit. |\n",
+        *(f"| {title} | |\n|---|---|\n{rows}" for title, rows in groups.items() if rows),
     ]
     if command.epilog:
         title, *lines = inspect.cleandoc(command.epilog).replace("\b\n", "").strip().split("\n")

@@ -63,13 +63,13 @@ class ReportArgs(AccountArgs):
 
     @property
     def selection(self) -> str:
-        """Which deals are loaded, in words, where they are not all of the account's."""
+        """The selection of deals in words; empty where all of the account's are loaded."""
         chosen = {"milestone": self.milestone, "tag": self.tag, "owner": self.owner}
         return ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """Files that are read, and that no file of the report may replace."""
+        """The files that are read, and that no file of the report may replace."""
         files = (self.targets, self.rates, self.token_file)
         return tuple(file for file in files if file is not None)
 

@@ -44,15 +44,14 @@ def open_by_milestone(pipeline: Pipeline, *, probability: Probability = None) ->
     One row for each currency of an open deal and each milestone that is configured and not
     complete, those without deals too, so that gaps in the funnel are seen; empty if no deal is
     open. Currencies with the most deals stand first, a missing one last; milestones in the
-    account's order, then those with deals that its configuration lacks, deals without one last:
+    account's order, then those with deals that its configuration lacks, deals without one last.
+    ``attrs`` has ``as_of`` and ``account``. The columns:
 
     - ``currency``, ``pipeline``, ``milestone``: text, missing where not known;
     - ``configured``: whether the account's configuration has the milestone;
     - ``open_deals``, ``open_value`` (TCV), ``weighted_value`` (TCV times probability): of the open
       deals, in the row's currency, not rounded; what is not known adds nothing;
     - ``overdue_deals``, ``overdue_value``: of these, the ones whose expected close has passed.
-
-    ``attrs`` has ``as_of`` and ``account``.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from commands import BIN, command, environment, invoked
 from sandbox_account import account, deal
 
 import capsule_analytics as ca
+from capsule_analytics.cli import _terminal
 from capsule_analytics.sandbox import Fault, Sandbox
 
 FILES = {
@@ -245,9 +247,12 @@ def test_a_server_that_repeats_the_token_is_not_quoted(tmp_path: Path) -> None:
 
 
 def _interrupt_after(
-    pages: int, sandbox: Sandbox, out: Path, cache: Path
+    pages: int, sandbox: Sandbox, out: Path, cache: Path, number: int = signal.SIGINT
 ) -> tuple[int, float, str]:
-    """Start a load, press Ctrl-C when so many pages have gone out; return code, seconds, words."""
+    """Start a load, press Ctrl-C or the like when so many pages have gone out.
+
+    Return code, seconds, words.
+    """
     process = subprocess.Popen(
         [BIN / "capsule-report", "--base-url", sandbox.url, "--out", out],
         env=environment("t0ken", XDG_CACHE_HOME=str(cache)),
@@ -261,19 +266,27 @@ def _interrupt_after(
     while len(sandbox.requests) < pages and time.monotonic() < deadline:
         time.sleep(0.01)
     pressed = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, words = process.communicate(timeout=60)
     return process.returncode, time.monotonic() - pressed, words
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize(
+    ("number", "ends", "said"),
+    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
+)
+def test_ctrl_c_ends_at_once_and_leaves_nothing(
+    number: int, ends: int, said: str, tmp_path: Path
+) -> None:
     many = account() | {"opportunities": [deal(n, f"Deal {n}") for n in range(1, 3000)]}
     with Sandbox(many, token="t0ken", latency=0.5) as sandbox:
-        code, seconds, words = _interrupt_after(12, sandbox, tmp_path / "r", tmp_path / "cache")
-    assert code == 130
+        code, seconds, words = _interrupt_after(
+            12, sandbox, tmp_path / "r", tmp_path / "cache", number
+        )
+    assert code == ends
     assert seconds < 1
-    assert "Interrupted" in words
+    assert words.strip() == f"{said}; nothing was written."
     assert not (tmp_path / "r").exists()
     assert not list((tmp_path / "cache").rglob("*.page")), "too few pages to be worth keeping"
 
@@ -300,6 +313,39 @@ def test_a_long_load_is_taken_up_again(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "r" / "opportunities.csv").set_index("id")
     assert table["name"].to_dict() == names
     assert not list(cache.rglob("*.page"))
+
+
+def test_an_interrupt_after_the_report_does_not_deny_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_terminal, "summary", interrupted)
+    done = invoked("capsule-report", "--sample", "--out", tmp_path / "r")
+    assert done.returncode == 130
+    assert done.stderr.strip() == f"Interrupted; the new report in {tmp_path / 'r'} is whole."
+    assert {path.name for path in (tmp_path / "r").iterdir()} >= FILES
+
+
+def test_a_report_that_was_cut_off_is_finished_even_if_the_run_fails(tmp_path: Path) -> None:
+    staging = tmp_path / ".report-abcd_123"
+    for name in ("new", "old"):
+        (staging / name).mkdir(parents=True)
+    (staging / "new" / "forecast.csv").write_text("new")
+    (tmp_path / "forecast.csv").write_text("old")
+    (tmp_path / "revenue.csv").write_text("new")
+    moves = {"staging": staging.name, "new": ["forecast.csv", "revenue.csv"], "stale": []}
+    (tmp_path / "capsule-report-unfinished.txt").write_text(f"words\n{json.dumps(moves)}\n")
+    with Sandbox(account(), token="t0ken") as sandbox:
+        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="no")
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first == f"The report in {tmp_path} had been cut off; it was finished first."
+    assert second.startswith("Error: ")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "forecast.csv": "new", "revenue.csv": "new",
+    }  # fmt: skip
 
 
 def test_version_and_help() -> None:

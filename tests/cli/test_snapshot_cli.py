@@ -140,7 +140,7 @@ def test_the_sample_goes_into_no_store_of_real_accounts(tmp_path: Path) -> None:
 def test_a_store_that_another_process_writes(tmp_path: Path) -> None:
     store = tmp_path / "history.duckdb"
     with history.open_store(store):
-        done = snapshot(store, "--sample", token=None)
+        done = command("capsule-snapshot", "--store", store, "--sample")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1
