@@ -134,9 +134,11 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
         click.echo(safe(words.getvalue().rstrip("\n")), err=True)  # it may quote the configuration
         return 2
     except click.Abort as error:
-        terminated = isinstance(error.__cause__, _Terminated)
-        say(f"{'Terminated' if terminated else 'Interrupted'}; {kept.words}.", error=True)
-        return TERMINATED if terminated else INTERRUPTED
+        if isinstance(error.__cause__, _Terminated):
+            say(f"Terminated; {kept.words}.", error=True)
+            return TERMINATED
+        say(f"Interrupted; {kept.words}.", error=True)
+        return INTERRUPTED
     except (CapsuleError, click.ClickException, OSError) as error:
         message = str(error)
         if isinstance(error, click.ClickException):

@@ -50,7 +50,7 @@ def open_by_milestone(pipeline: Pipeline, *, probability: Probability = None) ->
     - ``currency``, ``pipeline``, ``milestone``: text, missing where not known;
     - ``configured``: whether the account's configuration has the milestone;
     - ``open_deals``, ``open_value`` (TCV), ``weighted_value`` (TCV times probability): of the open
-      deals, in the row's currency, not rounded; what is not known adds nothing;
+      deals, in the row's currency, not rounded; what is not known adds nothing.
     - ``overdue_deals``, ``overdue_value``: of these, the ones whose expected close has passed.
 
     Raises
