@@ -1,10 +1,11 @@
 """Write the locks, and the table of what is in them: ``make constraints``.
 
 A lock lists every package that one use installs, with the hashes of its files: for Python 3.11 to
-3.14 on every platform, so that a machine takes those that are its own. ``test.txt`` is everything,
-``report.txt`` and ``image.txt`` are parts of it at the same versions. ``packages.csv`` tells of each
-release when it was uploaded and under which licence it stands; ``tests/house/test_supply.py``
-holds it to the rules of ``rules.toml`` without a network.
+3.14 on every platform, so that a machine takes those that are its own. ``test.txt`` is what the
+tests need, ``report.txt`` and ``image.txt`` are parts of it at the same versions. ``packages.csv``
+tells of each release that any extra brings when its first file was uploaded, by the index's word,
+and under which licence it stands, by its own metadata; ``check.py`` holds it to ``rules.toml``
+without a network.
 
 A release is taken when it has been out for a week, so that one which is found to be harmful is gone
 before it can get here. No file names the place that packages come from: that is pip's setting.
@@ -79,6 +80,8 @@ def resolve(*extras: str, held: tuple[str, ...] = ()) -> str:
         *(word for extra in extras for word in ("--extra", extra)),
         *("--universal", "--python-version", "3.11", "--exclude-newer", REST),
         *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
+        # pip asks for the hashes of a package with its extras by that very name.
+        "--no-strip-extras",
         given="\n".join([*project["build-system"]["requires"], "editables"]),
     )
 

@@ -108,7 +108,7 @@ class Place:
         return self.address.partition("://")[0].rpartition("::")[2]
 
     def _not_installed(self, error: Exception) -> MissingExtraError:
-        """Name what reads the address: fsspec, a file system with an extra, or in fsspec's words."""
+        """Name what would read the address, and the extra that brings it where there is one."""
         if isinstance(error, ImportError) and error.name == "fsspec":
             return missing_extra(f"A portfolio at {self.address}", "cluster")
         if self._protocol in _FILE_SYSTEMS:
