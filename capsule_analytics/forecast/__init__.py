@@ -20,3 +20,5 @@ from ._schedule import AMOUNTS as AMOUNTS
 from ._schedule import revenue_schedule
 
 __all__ = ["MEASURES", "by_month", "combine", "revenue_schedule"]
+
+__dir__ = __all__.copy  # what completion offers
