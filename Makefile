@@ -69,10 +69,10 @@ release: $(VENV)/.test  ## build wheel, sdist and bill of materials; try each in
 	    dist/try/venv/bin/capsule-report --sample --out dist/try/report; \
 	  done; \
 	done; rm -rf dist/try
-	$(PYTHON) -m venv dist/try/venv
-	dist/try/venv/bin/python $(LOCKED) locks/image.txt
-	dist/try/venv/bin/python $(PIP) --no-deps dist/*.whl
-	dist/try/venv/bin/python -m pip -q uninstall -y pip setuptools
+	$(PYTHON) -m venv --without-pip dist/try/venv
+	$(BIN)/python -m pip --python dist/try/venv/bin/python -q install --require-hashes \
+	  --only-binary :all: -r locks/image.txt
+	$(BIN)/python -m pip --python dist/try/venv/bin/python -q install --no-deps dist/*.whl
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
 	  -o $$(ls dist/*.whl | sed 's/-py3.*/.cdx.json/') dist/try/venv/bin/python
 	rm -rf dist/try

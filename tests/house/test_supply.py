@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import importlib.util
 import re
@@ -133,3 +134,30 @@ def test_every_release_is_pinned_with_hashes_and_no_place_is_named(lock: str) ->
     assert len(entries) == sum(map(len, locked(lock).values()))
     assert "://" not in text
     assert "file:" not in text
+
+
+def test_the_extra_that_an_error_names_exists() -> None:
+    named = {
+        node.args[1].value
+        for path in (ROOT / "capsule_analytics").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "missing_extra"
+        and isinstance(node.args[1], ast.Constant)
+    }
+    assert "risk" in named
+    assert named - set(PROJECT["optional-dependencies"]) == set()
+
+
+def test_the_image_takes_what_is_there() -> None:
+    """What the Dockerfile copies exists, and .dockerignore lets it through."""
+    steps = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    copied = {
+        source
+        for line in re.findall(r"^COPY (?!--from)(.+)$", steps, flags=re.MULTILINE)
+        for source in line.split()[:-1]
+    }
+    assert [source for source in copied if not (ROOT / source).exists()] == []
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    assert copied == {line[1:] for line in lines if line.startswith("!")}
