@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
 
+__all__ = [
+    "CHECKS",
+    "SEVERITIES",
+    "Check",
+    "Context",
+    "Finding",
+    "Severity",
+    "check",
+    "overdue",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 Severity = Literal["error", "warning", "info"]
 
 SEVERITIES: dict[str, Severity] = {

@@ -16,3 +16,5 @@ from ._transport import MAX_CONNECTIONS as MAX_CONNECTIONS
 __all__ = [
     "CapsuleClient",
 ]
+
+__dir__ = __all__.copy  # what completion offers

@@ -16,3 +16,5 @@ __all__ = [
     "opportunities_from_pages",
     "select",
 ]
+
+__dir__ = __all__.copy  # what completion offers
