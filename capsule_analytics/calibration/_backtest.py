@@ -101,9 +101,7 @@ def backtest(
     return backtest_scores(months, by=by)
 
 
-def backtest_scores(
-    months: pd.DataFrame, *, by: str | Sequence[str] = "currency"
-) -> pd.DataFrame:
+def backtest_scores(months: pd.DataFrame, *, by: str | Sequence[str] = "currency") -> pd.DataFrame:
     """Score forecasts that stand beside what was won.
 
     Parameters

@@ -84,7 +84,10 @@ def test_months_by_hand() -> None:
         [AT_JANUARY], FINAL, horizons=[1], methods=["stated", "rolled"]
     )
     stated = only(table, method="stated", currency="GBP").iloc[0]
-    assert (str(stated["month"]), stated["day"]) == ("2026-02", pd.Timestamp("2026-01-31", tz="UTC"))
+    assert (str(stated["month"]), stated["day"]) == (
+        "2026-02",
+        pd.Timestamp("2026-01-31", tz="UTC"),
+    )
     assert stated["forecast"] == 0.5 * 1000 + 0.25 * 400
     # The totals 0, 400, 1000, 1400 have the chances 3/8, 1/8, 3/8, 1/8.
     assert stated[["p10", "p50", "p90"]].tolist() == [0.0, 400.0, 1400.0]
