@@ -237,7 +237,7 @@ def distribution(
     correlation: float = 0.0,
     cells: int = _CELLS,
 ) -> Distribution:
-    """Build the distribution of won value plus open deals.
+    """Build the distribution of won value plus open deals, if their probabilities are right.
 
     Deal ``j`` is worth ``tcv[j]`` with ``probability[j]`` and else 0. By default the deals are
     independent. With a correlation ``r`` a common market factor ``Z`` moves them all (the

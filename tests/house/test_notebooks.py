@@ -91,7 +91,7 @@ def test_history_shows_that_calibration_helps_and_rolling_does_not(tmp_path: Pat
     assert told["snapshots"] == 19
     assert told["bridge_adds_up"]
     assert told["brier_calibrated"] < told["brier_stated"] - 0.03
-    assert (told["best_policy"], told["worst_policy"]) == ("calibrated", "rolled")
+    assert (told["best_method"], told["worst_method"]) == ("calibrated", "rolled")
     assert figures(notebook) == (3, 3)
     assert not list(tmp_path.iterdir())
 
