@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from capsule_analytics.risk import NOTHING, Distribution, Law, add, mix, place, step_for, total
+from capsule_analytics.risk import (
+    NOTHING,
+    Distribution,
+    Law,
+    add,
+    merge,
+    mix,
+    place,
+    step_for,
+    total,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
     from ._new_business import Values
 
 CELLS = 1500
-_NODES = 13
+NODES = 13
 _TAIL = 1e-13
 
 
@@ -75,7 +85,9 @@ class Projected(Distribution):
             into = ((asked - self.values[at]) / self.law.step).clip(0.0, 1.0)
             into = np.where(cell < 0, 0.0, into)
             here = np.where(self._spread[at], self.mass[at] * (0.5 - into).clip(0.0, None), 0.0)
-            there = np.where(self._spread[after], self.mass[after] * (into - 0.5).clip(0.0, None), 0.0)
+            there = np.where(
+                self._spread[after], self.mass[after] * (into - 0.5).clip(0.0, None), 0.0
+            )
             below = np.where(cell < 0, 0.0, below - here + np.where(after > at, there, 0.0))
         below = below.clip(0.0, 1.0)
         return float(below) if asked.ndim == 0 else below
@@ -91,7 +103,7 @@ class Projected(Distribution):
 
 
 def nodes_of(
-    factors: NDArray[np.float64], mass: NDArray[np.float64], spread: float
+    factors: NDArray[np.float64], mass: NDArray[np.float64], spread: float, count: int = NODES
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sum the law of a factor up in a dozen nodes, after widening it by a lognormal of mean 1.
 
@@ -101,6 +113,8 @@ def nodes_of(
         The law of the shock's factor.
     spread
         Standard deviation of the logarithm of what else moves all chances.
+    count
+        How many nodes.
     """
     kept = mass > 1e-9  # noqa: PLR2004 - what cannot be seen in any quantile
     factors, mass = factors[kept], mass[kept]
@@ -113,10 +127,10 @@ def nodes_of(
     factors, mass = factors[order], mass[order] / mass.sum()
     middle = np.cumsum(mass) - mass / 2
     # Finer at both ends, where quantiles are asked for.
-    edges = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, _NODES + 1))
+    edges = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, count + 1))
     cell = np.searchsorted(edges[1:-1], middle, side="right")
-    weight = np.bincount(cell, mass, _NODES)
-    node = np.bincount(cell, mass * factors, _NODES)
+    weight = np.bincount(cell, mass, count).astype(np.float64)
+    node = np.bincount(cell, mass * factors, count)
     kept = weight > 0
     return node[kept] / weight[kept], weight[kept]
 
@@ -147,9 +161,7 @@ def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> L
     top = mean * values.mean + 9 * deviation + 2 * float(values.amounts.max())
     step = step_for(float(top), cells)
     size = 1 << int(np.ceil(np.log2(top / step + 2)))
-    _, placed = place(
-        np.append(values.amounts, 0.0), np.append(values.weight, 0.0), step
-    )
+    _, placed = place(np.append(values.amounts, 0.0), np.append(values.weight, 0.0), step)
     transform = np.fft.rfft(placed, size)
     if spread > 1e-6:  # noqa: PLR2004 - as good as Poisson
         transform = (1 + spread * mean * (1 - transform)) ** (-1 / spread)
@@ -158,7 +170,7 @@ def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> L
     mass = np.fft.irfft(transform, size)
     length = int(np.flatnonzero(mass > _TAIL)[-1]) + 1
     mass = np.maximum(mass[:length], 0.0)
-    return Law(np.arange(length) * step, mass / mass.sum(), step)
+    return Law(np.arange(length, dtype=np.float64) * step, np.asarray(mass / mass.sum()), step)
 
 
 def total_of(
@@ -188,22 +200,27 @@ def total_of(
     cells
         Upper limit of the lattice points.
     """
-    laws = []
-    open_mean = new_value = second = 0.0
-    order = np.argsort(-np.abs(values) * chance, kind="stable")
+    order = np.lexsort((chance, -np.abs(values)))
     values, chance = values[order], chance[order]
-    for node, weight in zip(nodes, weights, strict=True):
-        chances = scaled(chance, float(node))
-        fresh = new_law(new_mean * float(node), new_spread, new_values, cells)
-        laws.append(add(total(values, chances, cells), fresh, cells))
-        mean = float(values @ chances), new_mean * float(node) * new_values.mean
+    giants = _giants(values, chance, new_mean, new_values)
+    laws, shares = [], np.zeros((len(nodes), 2**giants))
+    open_mean = new_value = second = 0.0
+    for number, (node, weight) in enumerate(zip(nodes.tolist(), weights.tolist(), strict=True)):
+        chances = scaled(chance, node)
+        fresh = new_law(new_mean * node, new_spread, new_values, cells)
+        laws.append(add(total(values[giants:], chances[giants:], cells), fresh, cells))
+        shares[number] = weight
+        for giant in range(giants):
+            is_won = (np.arange(2**giants) >> giant) & 1 == 1
+            shares[number] *= np.where(is_won, chances[giant], 1 - chances[giant])
+        from_open, from_new = float(values @ chances), new_mean * node * new_values.mean
         variance = float((values**2) @ (chances * (1 - chances)))
-        variance += new_mean * float(node) * float(new_values.weight @ new_values.amounts**2)
-        variance += new_spread * mean[1] ** 2
-        open_mean += weight * mean[0]
-        new_value += weight * mean[1]
-        second += weight * (variance + (mean[0] + mean[1]) ** 2)
-    law = laws[0] if len(laws) == 1 else mix(laws, weights, cells)
+        variance += new_mean * node * float(new_values.weight @ new_values.amounts**2)
+        variance += new_spread * from_new**2
+        open_mean += weight * from_open
+        new_value += weight * from_new
+        second += weight * (variance + (from_open + from_new) ** 2)
+    law = _mixed(laws, shares, values[:giants], cells)
     expected = open_mean + new_value
     return Projected(
         sure=sure,
@@ -215,6 +232,43 @@ def total_of(
         open_value=open_mean,
         new_value=new_value,
     )
+
+
+def _giants(
+    values: NDArray[np.float64], chance: NDArray[np.float64], new_mean: float, new_values: Values
+) -> int:
+    """Count the deals, at most two, each larger than all that the others are likely to bring.
+
+    On one lattice with them the others would be lost between two points.
+    """
+    new = new_mean * new_values.mean
+    new_variance = new_mean * float(new_values.weight @ new_values.amounts**2)
+    for count in (2, 1):
+        if len(values) < count:
+            continue
+        rest, odds = values[count:], chance[count:]
+        usual = float(np.abs(rest) @ odds) + new
+        usual += 4 * float(np.sqrt((rest**2) @ (odds * (1 - odds)) + new_variance))
+        if usual > 0 and abs(values[count - 1]) > usual:
+            return count
+    return 0
+
+
+def _mixed(
+    laws: list[Law], shares: NDArray[np.float64], giants: NDArray[np.float64], cells: int
+) -> Law:
+    """Mix the laws of all nodes, for every way in which the giants may turn out."""
+    if not len(giants):
+        return laws[0] if len(laws) == 1 else mix(laws, shares[:, 0], cells)
+    amounts, mass = [], []
+    for way in range(shares.shape[1]):
+        weight = float(shares[:, way].sum())
+        if weight > 0:
+            law = mix(laws, shares[:, way] / weight, cells)
+            shift = sum(float(v) for number, v in enumerate(giants) if way >> number & 1)
+            amounts.append(law.amounts + shift)
+            mass.append(law.mass * weight)
+    return merge(np.concatenate(amounts), np.concatenate(mass))
 
 
 __all__ = ["Projected", "new_law", "nodes_of", "scaled", "total_of"]
