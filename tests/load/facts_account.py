@@ -157,8 +157,7 @@ def make_facts(seed: int = 7, count: int = 728) -> Facts:
         facts.deals[number] = _make_deal(rng, facts, number, rng.choice(there))
     gone = max(facts.deals) + 1
     facts.deleted = [{"id": gone, "deletedAt": "2026-02-14T12:00:00Z"}]
-    # The second is restricted no longer: the list shows it.
-    facts.restricted = [gone + 1, min(facts.deals)]
+    facts.restricted = [gone + 1]
     return facts
 
 

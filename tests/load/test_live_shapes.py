@@ -354,6 +354,24 @@ class TestGroups:
         for name, (won, counted) in totals.items():
             assert told[name]["raw_rate"] == pytest.approx(won / counted)
 
+    def test_win_rates_by_owner_and_quarter(self) -> None:
+        facts, pipeline = account(), loaded("null-told-all-listed")
+        table = ca.calibration.win_rates(
+            ca.calibration.outcomes([], pipeline), by=["owner", "quarter"]
+        )
+        told = {
+            (row["owner"], str(row["quarter"]).replace("-", "")): [row["won"], row["deals"]]
+            for row in table.to_dict("records")
+            if not pd.isna(row["owner"])
+        }
+        counts: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+        for (owner, month), (won, counted) in won_and_counted(facts, frozenset()).items():
+            if owner is not None and month is not None:
+                cell = counts[facts.users[owner]["username"], str(pd.Period(month).asfreq("Q"))]
+                cell[0] += won
+                cell[1] += counted
+        assert told == dict(counts)
+
 
 class TestRequests:
     def test_a_milestone_is_asked_for_only_where_no_list_has_it(self) -> None:
@@ -368,13 +386,17 @@ class TestRequests:
             pipeline = load(server)
         check_deals(pipeline, account(), frozenset())
 
-    def test_what_was_deleted_or_hidden_is_gone_and_what_is_shown_stays(self) -> None:
-        """A restricted row has no time: a deal that the same load shows is not hidden."""
-        with serving(account()) as server:
+    @pytest.mark.parametrize("shown", [False, True])
+    def test_a_restricted_row_hides_what_is_not_shown(self, shown: bool) -> None:
+        """It has no time: a deal that the same load shows is hidden no longer."""
+        facts = account()
+        number = min(facts.deals)
+        deals = {n: deal for n, deal in facts.deals.items() if shown or n != number}
+        facts = dataclasses.replace(facts, deals=deals, restricted=[number])
+        with serving(facts) as server:
             pipeline = load(server)
-        shown = account().restricted[1]
-        assert shown in pipeline.opportunities.index
-        assert account().restricted[0] not in pipeline.opportunities.index
+        assert (number in pipeline.opportunities.index) is shown
+        check_deals(pipeline, facts, frozenset())
 
     def test_limits_that_are_not_reached_cost_no_time(self) -> None:
         with serving(account()) as server:
@@ -607,7 +629,7 @@ def same(told: Any, value: Any) -> bool:
     if isinstance(value, bool):
         return told is value
     if isinstance(value, Decimal):
-        return not isinstance(told, str | bool) and float(told) == float(value)
+        return not isinstance(told, str | bool | date) and float(told) == float(value)
     if isinstance(value, date):
         return isinstance(told, date) and (told.year, told.month, told.day) == (
             value.year,
