@@ -28,12 +28,17 @@ TOKEN = "facts-token"
 
 
 class FactsServer:
-    """The account, served; `asked` has every request as (method, path below /api/v2, query)."""
+    """The account, served.
+
+    `asked` has every request as (method, path below /api/v2, query), `worths` every answer of
+    /opportunities/value.
+    """
 
     def __init__(self, facts: Facts, quirks: Quirks) -> None:
         self.facts, self.quirks = facts, quirks
         self.say = Wire(facts, quirks)
         self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.worths: list[dict[str, Any]] = []
         self.lock = threading.Lock()
         self.httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self.httpd.server_address[1]}"
@@ -162,9 +167,8 @@ class FactsServer:
         deals = self.facts.deals
         if not rest:
             since = query.get("since", "")
-            return self.deals(
-                [d for d in deals.values() if (stamp(d.updated) or "") >= since], query
-            )
+            changed = [d for d in deals.values() if (stamp(d.updated) or "") >= since]
+            return self.deals(changed, query, off=not since)
         if rest == "deleted":
             if "since" not in query:
                 return 422, _invalid("since is required", "since")
@@ -189,14 +193,17 @@ class FactsServer:
         rows = [self.say.deal(deals[n], embed) for n in ids]
         return 200, {"opportunity": rows[0]} if len(ids) == 1 else {"opportunities": rows}
 
-    def deals(self, chosen: list[Deal], query: dict[str, str]) -> tuple[int, Any]:
+    def deals(
+        self, chosen: list[Deal], query: dict[str, str], *, off: bool = False
+    ) -> tuple[int, Any]:
         embed = set(query.get("embed", "").split(","))
         status, page = self.page("opportunities", chosen, query, most=100)
         if status == 200:
             page["opportunities"] = [self.say.deal(one, embed) for one in page["opportunities"]]
             if "meta" in embed and self.quirks.meta and not self.quirks.old:
                 where = int(query.get("page", 1)), int(query.get("perPage", 50))
-                page["meta"] = {"totalCount": len(chosen) + self.quirks.total_off(*where)}
+                wrong = self.quirks.total_off(*where) if off else 0
+                page["meta"] = {"totalCount": len(chosen) + wrong}
         return status, page
 
     def page(
@@ -270,7 +277,9 @@ class FactsServer:
             projected += tcv * (own or 0) / 100
         code = codes.pop() if len(codes) == 1 else "GBP"
         cents = [float(round(one, 2)) for one in (total, projected)]
-        return {"totalValue": cents[0], "projectedValue": cents[1], "meta": {"currency": code}}
+        told = {"totalValue": cents[0], "projectedValue": cents[1], "meta": {"currency": code}}
+        self.worths.append(told)
+        return dict(told)
 
 
 _CURRENCIES = ["AUD", "CHF", "EUR", "GBP", "JPY", "SEK", "USD"]

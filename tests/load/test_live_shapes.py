@@ -6,13 +6,15 @@ is taken from the server's answers or from the package.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
+import sys
 from collections import defaultdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -37,6 +39,11 @@ from facts_account import (
 from facts_server import TOKEN, FactsServer, serving
 
 import capsule_analytics as ca
+from capsule_analytics.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 AS_OF = date(2026, 3, 10)
 DELETED = frozenset({P_PILOT, P_AGREED})
@@ -398,10 +405,68 @@ class TestRequests:
         assert (number in pipeline.opportunities.index) is shown
         check_deals(pipeline, facts, frozenset())
 
-    def test_limits_that_are_not_reached_cost_no_time(self) -> None:
+    def test_a_load_is_a_few_dozen_requests(self) -> None:
         with serving(account()) as server:
             load(server)
         assert len(server.asked) < 60
+
+
+class Standing(NamedTuple):
+    """A deal and the milestone at which it stands."""
+
+    deal: Deal
+    at: Milestone
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("wanted", "is_wanted"),
+        [
+            ({"pipeline": "Partners"}, lambda x: x.at.pipeline == PARTNERS),
+            ({"team": "North"}, lambda x: x.deal.team == 41),
+            ({"status": "won"}, lambda x: x.at.status == "won"),
+            ({"status": "open"}, lambda x: x.at.status == "open"),
+            ({"owner": "ada"}, lambda x: x.deal.owner == 811),
+            # Won is a name in each of the pipelines, and open in this one.
+            ({"milestone": "Won", "pipeline": "Partners"}, lambda x: x.at.id == P_WON_OVER),
+            ({"pipeline": "Renewals 2024", "status": "lost"}, lambda x: x.at.id == C_LOST),
+            (
+                {"tag": "Contract", "owner": "bo"},
+                lambda x: 602 in x.deal.tags and x.deal.owner == 812,
+            ),
+        ],
+        ids=str,
+    )
+    def test_a_filter_loads_what_it_names(
+        self, wanted: dict[str, str], is_wanted: Callable[[Standing], bool]
+    ) -> None:
+        facts = account()
+        with serving(facts) as server:
+            pipeline = load(server, **wanted)
+        kept = {
+            number: deal
+            for number, deal in facts.deals.items()
+            if is_wanted(Standing(deal, facts.milestones[deal.milestone or 0]))
+        }
+        assert len(kept) > 5
+        check_deals(pipeline, dataclasses.replace(facts, deals=kept), frozenset())
+
+
+class TestStale:
+    def test_open_deals_that_stand_longer_than_their_milestone_allows(self) -> None:
+        """Deals within two days of the limit are left out: the hour decides there."""
+        facts, pipeline = account(), loaded("null-told-all-listed")
+        over: dict[int, int] = {}
+        for deal in facts.deals.values():
+            at = facts.milestones[deal.milestone or 0]
+            if at.status == "open" and deal.stage_changed is not None and at.stale is not None:
+                over[deal.id] = (AS_OF - deal.stage_changed.date()).days - at.stale
+        told = found(pipeline, "stale")
+        assert told >= {number for number, days in over.items() if days > 2}
+        assert not told & {number for number, days in over.items() if days < -2}
+        assert told <= set(over)
+        issues = pipeline.issues
+        assert set(issues.loc[issues["check"] == "stale", "severity"]) == {"info"}
 
 
 class TestOldStandIns:
@@ -561,6 +626,9 @@ class TestBadInput:
         assert sorted(pounds["period"].astype(str)) == ["2026-01", "2026-02", "2026-03"]
         euros = targets[targets["currency"] == "EUR"]
         assert euros["target"].tolist() == [40000.0] * 3
+        assert set(pounds["owner"]) == {"ada"}
+        assert set(euros["pipeline"]) == {"New business"}
+        assert (targets["target"] == 12).sum() == 3
         assert 7.0 not in targets["target"].tolist()
 
     def test_custom_fields_are_typed_and_do_not_collide(self) -> None:
@@ -616,6 +684,86 @@ class TestBadInput:
         with serving(account(), Quirks(meta=False)) as server:
             pipeline = load(server)
         check_deals(pipeline, account(), frozenset())
+
+
+class TestReport:
+    """The command as a user gives it, on the same account."""
+
+    @pytest.fixture
+    def run(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> Callable[..., tuple[int, str]]:
+        """Run the report into the folder `out`, and give its exit code and what it printed."""
+        for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+            monkeypatch.setenv(name, str(tmp_path))
+        monkeypatch.setenv("CAPSULE_TOKEN", TOKEN)
+        monkeypatch.chdir(tmp_path)
+
+        def report(server: FactsServer, *options: str) -> tuple[int, str]:
+            words = ["--base-url", server.url, "--as-of", f"{AS_OF}", "--out", "out", *options]
+            monkeypatch.setattr(sys, "argv", ["capsule-report", *words])
+            try:
+                code = main()
+            except SystemExit as ended:
+                code = ended.code
+            printed = capfd.readouterr()
+            return int(code or 0), printed.out + printed.err
+
+        return report
+
+    @pytest.mark.parametrize("told", [True, False])
+    def test_every_cell_of_the_file(
+        self, run: Callable[..., tuple[int, str]], tmp_path: Path, told: bool
+    ) -> None:
+        """Deals of an unknown milestone are counted where one reads, and are no failure."""
+        quirks = Quirks(deleted_milestones=told)
+        unknown = unknown_to(quirks)
+        with serving(account(), quirks) as server:
+            code, printed = run(server)
+        assert code == 0, printed
+        with (tmp_path / "out" / "forecast.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        cells = forecast_of(account(), unknown)
+        assert {(row["month"] or None, row["currency"] or None) for row in rows} == set(cells)
+        wrong = [
+            (row["month"], row["currency"], name, row[name], cell[name])
+            for row in rows
+            for cell in [cells[row["month"] or None, row["currency"] or None]]
+            for name in MEASURES
+            # Half a cent may be rounded either way: sums of floats cannot tell.
+            if abs(Decimal(row[name]) - cell[name]) > Decimal("0.00501")
+        ]
+        assert wrong == []
+        stray = sum(deal.milestone in unknown for deal in account().deals.values())
+        lines = [line for line in printed.splitlines() if "milestone" in line.lower()]
+        assert not stray or any(str(stray) in line for line in lines)
+
+    def test_verify_prints_the_accounts_own_totals(
+        self, run: Callable[..., tuple[int, str]]
+    ) -> None:
+        """In one currency, in which Capsule converts nothing."""
+        facts = account()
+        deals = {
+            n: dataclasses.replace(deal, currency=deal.currency and "GBP")
+            for n, deal in facts.deals.items()
+        }
+        with serving(dataclasses.replace(facts, deals=deals)) as server:
+            code, printed = run(server, "--verify")
+        assert code == 0, printed
+        assert server.worths
+        digits = printed.replace(",", "").replace("\N{NO-BREAK SPACE}", "")
+        for told in server.worths:
+            assert str(int(told["totalValue"])) in digits
+
+    def test_verify_without_such_totals_is_no_error(
+        self, run: Callable[..., tuple[int, str]]
+    ) -> None:
+        with serving(account(), OLD["ids-null"]) as server:
+            code, printed = run(server, "--verify")
+        assert code == 0, printed
 
 
 def typed(kind: str, raw: Any) -> Any:
