@@ -39,7 +39,7 @@ from facts_account import (
 from facts_server import TOKEN, FactsServer, serving
 
 import capsule_analytics as ca
-from capsule_analytics.cli import main
+from capsule_analytics.cli import report_main
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -706,7 +706,7 @@ class TestReport:
             words = ["--base-url", server.url, "--as-of", f"{AS_OF}", "--out", "out", *options]
             monkeypatch.setattr(sys, "argv", ["capsule-report", *words])
             try:
-                code = main()
+                code = report_main()
             except SystemExit as ended:
                 code = ended.code
             printed = capfd.readouterr()
