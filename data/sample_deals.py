@@ -53,7 +53,7 @@ from sample_setting import (
     SUFFIXES,
     TAGS,
     TEAMS,
-    TENDER,
+    TENDERED,
     TRADES,
     UNCOUNTED_REASONS,
     UNITS_PER_100_GBP,
@@ -251,7 +251,9 @@ class Deal:
     def milestone(self, day: date) -> Record:
         """Return the open milestone at which the deal stands on `day`."""
         tender = self.is_tender and self.ladder is SALES and day < SHORTLISTED_UNTIL
-        return SHORTLISTED if tender and self.stage == PROPOSAL else self.ladder.reference(self.stage)
+        return (
+            SHORTLISTED if tender and self.stage == PROPOSAL else self.ladder.reference(self.stage)
+        )
 
     def standing(self, day: date) -> Record:
         """Return milestone and probability of the open milestone the deal reaches on `day`."""
@@ -285,7 +287,7 @@ class Deal:
         if dice.chance(0.4) and party["type"] == "organisation":
             name = f"{party['name'].split()[0]}: {name}"
         tags = [tag_reference(tag) for tag in TAGS if dice.chance(0.11)]
-        self.is_tender = any(tag["id"] == TENDER for tag in tags)
+        self.is_tender = any(tag["id"] in TENDERED for tag in tags)
         self.ladder = self.choose_ladder(name)
         source = dice.pick(LEAD_SOURCES)
         if dice.chance(0.15):
@@ -296,6 +298,7 @@ class Deal:
             ]
         # Some come in without an owner: the whole team looks after them.
         owner = None if self.id % 37 == 6 else self.owner.user()
+        description = dice.pick(DESCRIPTIONS)
         standing = self.standing(self.created.date())
         values: dict[int, Any] = {LEAD_SOURCE["id"]: source} if dice.chance(0.5) else {}
         values |= self.details()
@@ -308,7 +311,7 @@ class Deal:
             "updatedAt": "",  # each reading fills it with the last change
             "party": party_reference(party),
             "name": ODD_NAMES.get(self.id, name),
-            "description": dice.pick(DESCRIPTIONS),
+            "description": description,
             "owner": owner,
             "team": short(TEAMS[self.owner.team]),
             **standing,

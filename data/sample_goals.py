@@ -57,7 +57,9 @@ def counted(goal: Goal, deals: Sequence[Deal], records: Iterable[Record]) -> dic
     if goal.type == REACHED_COUNT:
         wanted = goal.ladder.reference(goal.step) if goal.ladder and goal.step is not None else {}
         for deal in deals:
-            reached = (moment for moment, one in deal.life if one and one.get("milestone") == wanted)
+            reached = (
+                moment for moment, one in deal.life if one and one.get("milestone") == wanted
+            )
             first = next(reached, None)
             if first:
                 days[first.date()] += 1

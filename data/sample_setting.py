@@ -90,7 +90,7 @@ SALES = Ladder(2, "Sales", "Projects and days", (
     ("Contract out", "Agreed in words, not yet signed"),
     ("Won", "Signed"),
     ("Lost", "Closed without an order"),
-), 11, (45, 45, 60, 45, 30))  # fmt: skip
+), 11, (90, 75, 90, 60, 45))  # fmt: skip
 RETAINERS = Ladder(3, "Retainers and licences", "What is paid by the period", (
     ("Enquiry", "Somebody asks what it costs"),
     ("Scoped", "Number of users or days a month is known"),
@@ -99,7 +99,7 @@ RETAINERS = Ladder(3, "Retainers and licences", "What is paid by the period", (
     ("Won", "The client has said yes; the agreement is not signed"),  # open, whatever it says
     ("Running", "Signed, and the first period is invoiced"),
     ("Lost", "Closed without an agreement"),
-), 111, (30, 30, 45, 45, 30))  # fmt: skip
+), 111, (75, 60, 75, 60, 45))  # fmt: skip
 PILOTS = Ladder(1, "Pilots 2024", "Small firsts, given up as a line of its own", (
     ("Idea", "Worth a talk"),
     ("Candidate", "The client would try it"),
@@ -113,7 +113,7 @@ LADDERS = (PILOTS, SALES, RETAINERS)
 PILOTS_UNTIL = date(2024, 12, 1)
 # A milestone of Sales for tenders, between Qualified and Negotiation, until it was deleted.
 SHORTLISTED = {"id": 18, "name": "Shortlisted"}
-SHORTLISTED_UNTIL = date(2026, 5, 11)
+SHORTLISTED_UNTIL = date(2026, 9, 7)
 PIPELINES = [ladder.pipeline() for ladder in LADDERS]
 MILESTONES = [
     *(row for ladder in (SALES, RETAINERS, PILOTS) for row in ladder.listed()),
@@ -141,7 +141,7 @@ TAGS = [
     {"id": 57, "name": "R&D"},
     {"id": 58, "name": "At risk"},
 ]
-TENDER = 53
+TENDERED = (53, 54)  # tags of deals that are put out to tender
 FRAMEWORK = {"id": 59, "name": "Framework", "description": "Called off a framework agreement"}
 LICENCE = {"id": 60, "name": "Licence", "description": "What the licence covers"}
 DATA_TAGS = [FRAMEWORK, LICENCE]
@@ -224,17 +224,17 @@ class Goal:
 
 MONTHS = (0.9, 0.9, 1.3, 0.9, 0.9, 1.2, 0.9, 0.7, 1.2, 1.0, 1.1, 1.0)
 GOALS = (
-    Goal(91, "Won in 2026", WON_SUM, "MONTHLY", tuple(int(150_000 * m) for m in MONTHS),
+    Goal(91, "Won in 2026", WON_SUM, "MONTHLY", tuple(round(180_000 * m) for m in MONTHS),
          currency="GBP"),
     Goal(92, "Won in 2025", WON_SUM, "YEARLY", (1_900_000,), 2025, "GBP"),
-    Goal(93, "Megan's year", WON_SUM, "YEARLY", (420_000,), currency="GBP", owner=OWNERS[0]),
+    Goal(93, "Megan's year", WON_SUM, "YEARLY", (800_000,), currency="GBP", owner=OWNERS[0]),
     Goal(94, "Tom's year", WON_SUM, "YEARLY", (380_000,), currency="GBP", owner=OWNERS[1]),
     Goal(95, "Overseas in euros", WON_SUM, "YEARLY", (260_000,), currency="EUR", owner=OWNERS[4]),
-    Goal(96, "Retainers", WON_SUM, "YEARLY", (500_000,), currency="GBP", ladder=RETAINERS),
+    Goal(96, "Retainers", WON_SUM, "YEARLY", (700_000,), currency="GBP", ladder=RETAINERS),
     Goal(97, "New retainers", WON_COUNT, "MONTHLY", (3,) * 12, ladder=RETAINERS),
     Goal(98, "Enquiries of Priya", CREATED_COUNT, "MONTHLY", (4,) * 12, owner=OWNERS[2]),
     Goal(99, "New business entered", CREATED_SUM, "YEARLY", (9_000_000,), currency="GBP"),
-    Goal(100, "Proposals", REACHED_COUNT, "MONTHLY", (6,) * 12, ladder=SALES, step=PROPOSAL),
+    Goal(100, "Proposals", REACHED_COUNT, "MONTHLY", (10,) * 12, ladder=SALES, step=PROPOSAL),
 )  # fmt: skip
 
 
