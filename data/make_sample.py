@@ -137,7 +137,7 @@ def members(pairs: Mapping[str, str]) -> Iterable[str]:
     return (f"{dump(key)}:{text}" for key, text in pairs.items())
 
 
-def reasons(rows: Iterable[Record], counted: bool) -> list[Record]:  # noqa: FBT001
+def reasons(rows: Iterable[Record], *, counted: bool) -> list[Record]:
     """Return reasons for losing as the account lists them."""
     times = {"createdAt": OPENED, "updatedAt": OPENED}
     return [{**row, "includedForConversion": counted, **times} for row in rows]
@@ -156,7 +156,10 @@ def write_account(deals: Sequence[Deal], parties: Iterable[Record]) -> str:
         "pipelines": PIPELINES,
         "milestones": MILESTONES,
         "currencies": CURRENCIES,
-        "lostReasons": [*reasons(LOST_REASONS, True), *reasons(UNCOUNTED_REASONS, False)],
+        "lostReasons": [
+            *reasons(LOST_REASONS, counted=True),
+            *reasons(UNCOUNTED_REASONS, counted=False),
+        ],
         "parties": parties,
         "tags": [*map(tag_reference, TAGS), *(tag_reference(tag, data=True) for tag in DATA_TAGS)],
         "fieldDefinitions": [

@@ -27,6 +27,8 @@ from sample_setting import (
     FRAMEWORK,
     GROWTH,
     INTAKE,
+    INTRODUCED,
+    INTRODUCED_UNTIL,
     KINDS,
     LEAD_SOURCE,
     LEAD_SOURCES,
@@ -43,17 +45,15 @@ from sample_setting import (
     PILOTS,
     PILOTS_UNTIL,
     PROPOSAL,
+    REFERRED,
     RETAINERS,
     SALES,
     SEED,
     SERVICES,
-    SHORTLISTED,
-    SHORTLISTED_UNTIL,
     STEMS,
     SUFFIXES,
     TAGS,
     TEAMS,
-    TENDERED,
     TRADES,
     UNCOUNTED_REASONS,
     UNITS_PER_100_GBP,
@@ -218,7 +218,7 @@ class Deal:
         # What came later has chance of its own, so that fates are what they were without it.
         self.later = Dice(SEED * 30_000 + self.id)
         self.ladder = SALES
-        self.is_tender = False
+        self.is_referred = False
         self.vanishes = date.max
         if dice.chance(0.06):
             self.vanishes = self.created.date() + timedelta(days=dice.between(5, 200))
@@ -250,10 +250,8 @@ class Deal:
 
     def milestone(self, day: date) -> Record:
         """Return the open milestone at which the deal stands on `day`."""
-        tender = self.is_tender and self.ladder is SALES and day < SHORTLISTED_UNTIL
-        return (
-            SHORTLISTED if tender and self.stage == PROPOSAL else self.ladder.reference(self.stage)
-        )
+        early = self.is_referred and self.ladder is SALES and day < INTRODUCED_UNTIL
+        return INTRODUCED if early and self.stage == PROPOSAL else self.ladder.reference(self.stage)
 
     def standing(self, day: date) -> Record:
         """Return milestone and probability of the open milestone the deal reaches on `day`."""
@@ -287,7 +285,7 @@ class Deal:
         if dice.chance(0.4) and party["type"] == "organisation":
             name = f"{party['name'].split()[0]}: {name}"
         tags = [tag_reference(tag) for tag in TAGS if dice.chance(0.11)]
-        self.is_tender = any(tag["id"] in TENDERED for tag in tags)
+        self.is_referred = any(tag["id"] == REFERRED for tag in tags)
         self.ladder = self.choose_ladder(name)
         source = dice.pick(LEAD_SOURCES)
         if dice.chance(0.15):
@@ -346,6 +344,12 @@ class Deal:
                 values[66] = ";".join(wanted)
         if later.chance(0.12):
             values[67] = f"PO-{later.between(10_000, 99_999)}"
+        return values | self.tagged_details()
+
+    def tagged_details(self) -> dict[int, Any]:
+        """Return the values of the fields that belong to DataTags."""
+        later = self.later
+        values: dict[int, Any] = {}
         if self.kind.basis in {"FIXED", "DAY"} and later.chance(0.12):
             values[68] = f"RM{later.between(3000, 6999)}/{later.between(1, 9)}"
         if self.kind.basis == "YEAR":

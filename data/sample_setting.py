@@ -111,13 +111,18 @@ PILOTS = Ladder(1, "Pilots 2024", "Small firsts, given up as a line of its own",
 ), 121, (30, 30, 30, 30, 30), "2025-11-28T16:20:00Z")  # fmt: skip
 LADDERS = (PILOTS, SALES, RETAINERS)
 PILOTS_UNTIL = date(2024, 12, 1)
-# A milestone of Sales for tenders, between Qualified and Negotiation, until it was deleted.
-SHORTLISTED = {"id": 18, "name": "Shortlisted"}
-SHORTLISTED_UNTIL = date(2026, 9, 7)
+# A milestone of Sales for referrals, in place of Proposal, until it was deleted.
+INTRODUCED = {"id": 18, "name": "Introduced"}
+INTRODUCED_UNTIL = date(2026, 7, 6)
 PIPELINES = [ladder.pipeline() for ladder in LADDERS]
 MILESTONES = [
     *(row for ladder in (SALES, RETAINERS, PILOTS) for row in ladder.listed()),
-    {**milestone(SHORTLISTED, "One of three at most", 50, (60,), SALES), "isDeleted": True},
+    {
+        **milestone(
+            INTRODUCED, "Whoever referred us has brought both sides together", 50, (60,), SALES
+        ),
+        "isDeleted": True,
+    },
 ]
 LOST_REASONS = [
     {"id": 41, "name": "Price"},
@@ -141,7 +146,7 @@ TAGS = [
     {"id": 57, "name": "R&D"},
     {"id": 58, "name": "At risk"},
 ]
-TENDERED = (53, 54)  # tags of deals that are put out to tender
+REFERRED = 52
 FRAMEWORK = {"id": 59, "name": "Framework", "description": "Called off a framework agreement"}
 LICENCE = {"id": 60, "name": "Licence", "description": "What the licence covers"}
 DATA_TAGS = [FRAMEWORK, LICENCE]
