@@ -9,7 +9,7 @@ known, see :mod:`capsule_analytics.sandbox.quirks`.
 Examples
 --------
 >>> import requests
->>> from capsule_analytics.sandbox import Sandbox
+>>> from . import Sandbox
 >>> account = {
 ...     "milestones": [{"id": 1, "name": "Bid", "probability": 40, "complete": False}],
 ...     "opportunities": [
@@ -31,10 +31,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from capsule_analytics.sandbox.account import Account
-    from capsule_analytics.sandbox.faults import Asked, Fault, Hook
-    from capsule_analytics.sandbox.quirks import Quirks
-    from capsule_analytics.sandbox.server import Sandbox
+    from .account import Account
+    from .faults import Asked, Fault, Hook
+    from .quirks import Quirks
+    from .server import Sandbox
 
 __all__ = ["Account", "Asked", "Fault", "Hook", "Quirks", "Sandbox"]
 
@@ -50,7 +50,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(faults, name)
     if name == "Quirks":
-        from capsule_analytics.sandbox.quirks import Quirks  # noqa: PLC0415
+        from .quirks import Quirks  # noqa: PLC0415
 
         return Quirks
     if name == "Sandbox":

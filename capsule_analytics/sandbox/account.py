@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from capsule_analytics._errors import ArgumentError, DataError
-from capsule_analytics.sandbox.quirks import Quirks
-from capsule_analytics.sandbox.rules import Record, apply, items, part, stamp
+from capsule_analytics.errors import ArgumentError, DataError
+
+from .quirks import Quirks
+from .rules import Record, apply, items, part, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence

@@ -13,18 +13,18 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from capsule_analytics.sandbox import v1, wire
-from capsule_analytics.sandbox.rules import ValidationError
-from capsule_analytics.sandbox.setting import Setting
-from capsule_analytics.sandbox.v2 import V2
+from . import v1, wire
+from .rules import ValidationError
+from .setting import Setting
+from .v2 import V2
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from _typeshed.wsgi import WSGIApplication
 
-    from capsule_analytics.sandbox.account import Account, Order
-    from capsule_analytics.sandbox.quirks import Quirks
+    from .account import Account, Order
+    from .quirks import Quirks
 
 UNAUTHORISED = 401
 FORBIDDEN = 403

@@ -12,9 +12,8 @@ from pathlib import Path
 import click
 
 from capsule_analytics import __version__
-from capsule_analytics._cli_account import read_token
-from capsule_analytics._cli_run import finish, run
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.cli import finish, read_token, run
+from capsule_analytics.errors import ArgumentError
 
 DEFAULT_TOKEN = "sandbox"  # noqa: S105
 
@@ -87,8 +86,8 @@ def sandbox(  # noqa: PLR0917 - click passes them by name
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    from capsule_analytics.sandbox.quirks import Quirks  # noqa: PLC0415 - not for --help
-    from capsule_analytics.sandbox.server import Sandbox  # noqa: PLC0415 - not for --help
+    from .quirks import Quirks  # noqa: PLC0415 - not for --help
+    from .server import Sandbox  # noqa: PLC0415 - not for --help
 
     try:
         quirks = Quirks.of(words)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from capsule_analytics.sandbox.rules import (
+from .rules import (
     Problem,
     Record,
     ValidationError,
@@ -18,8 +18,8 @@ from capsule_analytics.sandbox.rules import (
 )
 
 if TYPE_CHECKING:
-    from capsule_analytics.sandbox.account import Account
-    from capsule_analytics.sandbox.quirks import Quirks
+    from .account import Account
+    from .quirks import Quirks
 
 Kind = Literal["boolean", "date", "number", "string", "reference", "money"]
 Test = Callable[[Record], bool]

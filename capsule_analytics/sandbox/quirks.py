@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 from zoneinfo import ZoneInfo
 
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,12 +12,13 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from capsule_analytics._errors import DataError
-from capsule_analytics.sandbox.currencies import CODES
+from capsule_analytics.errors import DataError
+
+from .currencies import CODES
 
 if TYPE_CHECKING:
-    from capsule_analytics.sandbox.account import Account
-    from capsule_analytics.sandbox.quirks import Quirks
+    from .account import Account
+    from .quirks import Quirks
 
 Record = dict[str, Any]
 

@@ -20,8 +20,9 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from capsule_analytics._errors import ArgumentError, TransportError, missing_extra
-from capsule_analytics.sandbox.account import DEFAULTS, ORDERS, Account, Order
+from capsule_analytics.errors import ArgumentError, TransportError, missing_extra
+
+from .account import DEFAULTS, ORDERS, Account, Order
 
 try:
     from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from capsule_analytics.sandbox.quirks import Quirks
+    from .quirks import Quirks
 
 MOST_BODY = 10_000_000
 MOST_SECONDS = 3600.0

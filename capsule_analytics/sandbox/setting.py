@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 
-from capsule_analytics.sandbox.currencies import CURRENCIES
-from capsule_analytics.sandbox.rules import Record, part
-from capsule_analytics.sandbox.wire import answer, embedded, listed, since, some_ids
+from .currencies import CURRENCIES
+from .rules import Record, part
+from .wire import answer, embedded, listed, since, some_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from capsule_analytics.sandbox.account import Account
-    from capsule_analytics.sandbox.quirks import Quirks
+    from .account import Account
+    from .quirks import Quirks
 
 # What every user has; the account file says more, or something else.
 A_USER = {

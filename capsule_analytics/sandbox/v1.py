@@ -12,9 +12,9 @@ from flask import Response, request
 from lxml import etree
 from werkzeug.exceptions import BadRequest, NotFound
 
-from capsule_analytics.sandbox.quirks import Quirks
-from capsule_analytics.sandbox.rules import Problem, Record, ValidationError, items, part
-from capsule_analytics.sandbox.wire import natural
+from .quirks import Quirks
+from .rules import Problem, Record, ValidationError, items, part
+from .wire import natural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

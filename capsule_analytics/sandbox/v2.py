@@ -8,8 +8,8 @@ import orjson
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 
-from capsule_analytics.sandbox.filters import search
-from capsule_analytics.sandbox.rules import (
+from .filters import search
+from .rules import (
     Problem,
     Record,
     ValidationError,
@@ -17,13 +17,13 @@ from capsule_analytics.sandbox.rules import (
     part,
     party_name,
 )
-from capsule_analytics.sandbox.wire import answer, body, cut, embedded, paged, since, some_ids
+from .wire import answer, body, cut, embedded, paged, since, some_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from capsule_analytics.sandbox.account import Account, Order
-    from capsule_analytics.sandbox.quirks import Quirks
+    from .account import Account, Order
+    from .quirks import Quirks
 
 # What a record shows only when asked to.
 EMBEDDED = ("tags", "fields", "missingImportantFields")

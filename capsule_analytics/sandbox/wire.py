@@ -11,10 +11,10 @@ import orjson
 from flask import Response, request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
-from capsule_analytics.sandbox.rules import Problem, Record, ValidationError, stamp
+from .rules import Problem, Record, ValidationError, stamp
 
 if TYPE_CHECKING:
-    from capsule_analytics.sandbox.quirks import Quirks
+    from .quirks import Quirks
 
 DEFAULT_PER_PAGE = 50
 MOST_PER_PAGE = 100
