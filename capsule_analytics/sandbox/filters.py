@@ -193,7 +193,9 @@ def search(
 
 
 def _list(query: Mapping[str, Any], name: str) -> list[Any]:
-    found = query.get(name) or []
+    found = query.get(name)
+    if found is None:
+        return []
     if not isinstance(found, list):
         raise ValidationError([Problem(name, f"{name} must be a list")])
     return found

@@ -216,7 +216,9 @@ class _Change:
         return self.new or field in self.changes
 
     def _items(self, field: str) -> list[Any]:
-        sent = self.changes.get(field) or []
+        sent = self.changes.get(field)
+        if sent is None:
+            return []
         if not isinstance(sent, list):
             self._wrong(field, f"{field} must be a list")
             return []
@@ -322,7 +324,8 @@ class _Change:
 
     def _duration(self) -> None:
         if "durationBasis" in self.changes:
-            basis = self.changes["durationBasis"] or "FIXED"
+            basis = self.changes["durationBasis"]
+            basis = "FIXED" if basis is None else basis
             if basis not in BASES:
                 self._wrong("durationBasis", f"durationBasis must be one of {', '.join(BASES)}")
             self.result["durationBasis"] = basis

@@ -149,6 +149,23 @@ class Handler(WSGIRequestHandler):
             ("Content-Length", str(len(body))),
         ]
         self._send(f"{status} {HTTPStatus(status).phrase}", headers, [body])
+        # What still arrives must be read, or the system resets the connection and the answer is
+        # lost on its way.
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(1.0)
+            left = MOST_BODY
+            while left > 0 and (got := self.connection.recv(65536)):
+                left -= len(got)
+
+    def send_error(
+        self,
+        code: int,
+        message: str | None = None,
+        explain: str | None = None,  # noqa: ARG002 - the base class's
+    ) -> None:
+        """Refuse what is no request, in JSON and with a status line whatever came."""
+        self._refuse(code, message or HTTPStatus(code).phrase)
 
     def _send(self, status: str, headers: list[tuple[str, str]], chunks: Iterable[bytes]) -> None:
         names = {name.lower() for name, _ in headers}
