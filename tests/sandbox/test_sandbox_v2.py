@@ -653,6 +653,37 @@ def test_conditions(sandbox: Sandbox) -> None:
     ]
 
 
+def test_further_conditions(sandbox: Sandbox) -> None:
+    assert search(sandbox, where("owner", "is", "Tom Reed")) == [102]
+    assert search(sandbox, where("party", "is", 11)) == [105]
+    assert search(sandbox, where("party", "is", "ada byron")) == [105]
+    assert search(sandbox, where("primaryContact", "is", 12)) == [101]
+    assert search(sandbox, where("primaryContactName", "contains", "bo fr")) == [101]
+    assert search(sandbox, where("expectedValue", "is greater than", "1000")) == [101, 103]
+    in_euros = {"currency": "EUR", "amount": 1000}
+    assert search(sandbox, where("expectedValue", "is greater than", in_euros)) == [103]
+    assert search(sandbox, where("hasOpenTasks", "is", value=True)) == []
+    assert search(sandbox, where("status", "is", "OPEN")) == [101, 102, 104, 105, 106]
+    assert search(sandbox, where("lastContactedOn", "is", None)) == [101, 102, 103, 104, 105, 106]
+    assert search(sandbox, where("probability", "is", value=True)) == []
+    sandbox.account.put(deal(107, "Talked to", lastContactedAt="2026-02-01T10:00:00Z"))
+    assert search(sandbox, where("lastContactedOn", "is older than", 20)) == [107]
+
+
+def test_stale_deals_and_those_that_do_not_count() -> None:
+    data = account()
+    data["milestones"][1]["daysUntilStale"] = 50
+    data["lostReasons"].append({"id": 2, "name": "Twice", "includedForConversion": False})
+    lost = {"milestone": {"id": 4, "name": "Lost"}, "probability": 0, "closedOn": "2026-02-01"}
+    data["opportunities"] += [
+        deal(107, "Fresh", lastStageChangedAt="2026-01-10T09:00:00Z"),  # exactly 50 days
+        deal(108, "Duplicate", **lost, lostReason={"id": 2, "name": "Twice"}),
+    ]
+    with Sandbox(Account(data, clock=lambda: NOW)) as sandbox:
+        assert search(sandbox, where("isStale", "is", value=True)) == [101, 102, 105, 106]
+        assert search(sandbox, where("includedForConversion", "is", value=False)) == [108]
+
+
 def test_conditions_join_by_and_groups_by_or(sandbox: Sandbox) -> None:
     bid = where("milestone", "is", "Bid")
     assert search(sandbox, bid, where("owner", "is", 2)) == [102]
