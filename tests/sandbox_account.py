@@ -8,8 +8,14 @@ SARAH = {"id": 1, "username": "sarah", "name": "Sarah Holt"}
 TOM = {"id": 2, "username": "tom", "name": "Tom Reed"}
 SALES = {"id": 1, "name": "Sales"}
 RENEWALS = {"id": 2, "name": "Renewals"}
-ACME = {"id": 10, "type": "organisation", "name": "Acme"}
-ADA = {"id": 11, "type": "person", "firstName": "Ada", "lastName": "Byron"}
+ACME = {"id": 10, "type": "organisation", "name": "Acme", "pictureURL": None}
+ADA = {
+    "id": 11,
+    "type": "person",
+    "firstName": "Ada",
+    "lastName": "Byron",
+    "pictureURL": None,
+}
 
 
 def deal(number: int, name: str, **other: Any) -> dict[str, Any]:

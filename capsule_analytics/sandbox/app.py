@@ -7,11 +7,12 @@ import math
 import re
 import threading
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, Map, Rule
 
 from . import v1, wire
 from .rules import ValidationError
@@ -138,14 +139,13 @@ def build(
         What the token may do: ``read``, ``write``.
     """
     app = Flask(__name__, static_folder=None)
-    app.url_map.converters |= {"id": Id, "ids": Ids}
-    for version in (
-        v1.V1(account, page_limit, order, quirks),
-        V2(account, page_limit, order, quirks),
-        Setting(account, page_limit, quirks),
-    ):
-        for method, rule, view in version.routes():
-            app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+    routes = [
+        *v1.V1(account, page_limit, order, quirks).routes(),
+        *V2(account, page_limit, order, quirks).routes(),
+        *Setting(account, page_limit, quirks).routes(),
+    ]
+    app.url_map = _paths(tuple((method, path) for method, path, _ in routes))
+    app.view_functions |= {f"{method} {path}": view for method, path, view in routes}
 
     app.before_request(lambda: _admit(token, rate, scopes))
     app.before_request(lambda: _lack(quirks.without.split()))
@@ -153,6 +153,13 @@ def build(
     app.register_error_handler(HTTPException, _refuse)
     app.register_error_handler(ValidationError, _refuse_change)
     return app
+
+
+@lru_cache
+def _paths(routes: tuple[tuple[str, str], ...]) -> Map:
+    """Compile the paths once: they are the same for every account, and it takes a while."""
+    rules = [Rule(path, methods=[method], endpoint=f"{method} {path}") for method, path in routes]
+    return Map(rules, converters={"id": Id, "ids": Ids})
 
 
 def one_slash(path: str) -> str:

@@ -382,7 +382,7 @@ class Sandbox:
             self._server = Server(self._host, self._port, self._answer, listening.fileno())
         # The interval is how long stopping can take.
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="capsule-sandbox", daemon=True
+            target=self._server.serve_forever, args=(0.005,), name="capsule-sandbox", daemon=True
         )
         self._thread.start()
         return self

@@ -6,9 +6,9 @@ import json
 import math
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +20,7 @@ from sandbox_account import SARAH, account, deal
 
 from capsule_analytics.errors import ArgumentError, DataError, TransportError
 from capsule_analytics.sample import account_path
-from capsule_analytics.sandbox import Account, Fault, Hook, Sandbox
+from capsule_analytics.sandbox import Account, Fault, Hook, Sandbox, app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -730,19 +730,22 @@ def test_a_wrong_token_is_refused(sandbox: Sandbox, header: str | None) -> None:
     assert answer.json()["message"]
 
 
-def test_the_request_limit_counts_down_refuses_and_resets() -> None:
-    with Sandbox(account(), rate_limit=2, rate_window=1.0) as limited:
+def test_the_request_limit_counts_down_refuses_and_resets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.5]
+    monkeypatch.setattr(app, "time", SimpleNamespace(time=lambda: now[0]))
+    with Sandbox(account(), rate_limit=2, rate_window=60.0) as limited:
         first, second, third = (call(limited, "GET", "/users") for _ in range(3))
-        assert [
-            first.headers["X-RateLimit-Remaining"],
-            second.headers["X-RateLimit-Remaining"],
-        ] == [
-            "1",
-            "0",
-        ]
+        left = [answer.headers["X-RateLimit-Remaining"] for answer in (first, second, third)]
+        assert left == ["1", "0", "0"]
         assert third.status_code == 429
         assert third.json() == {"error": "rate limit reached"}
-        time.sleep(max(0.0, int(third.headers["X-RateLimit-Reset"]) - time.time()))
+        assert third.headers["X-RateLimit-Reset"] == "1061"
+        assert "Retry-After" not in third.headers
+        now[0] = 1060.9
+        assert call(limited, "GET", "/users").status_code == 429
+        now[0] = 1061.0
         assert call(limited, "GET", "/users").status_code == 200
 
 
