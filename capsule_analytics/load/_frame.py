@@ -38,6 +38,7 @@ class Assembler:
 
     def __init__(self, *, typed: bool) -> None:
         self._rows = 0
+        self._replaced_from: int | None = None
         self._problems: list[convert.Problem] = []
         self._buffers = {
             column.name: BUFFERS[column.kind](column.name, self._problems, typed=typed)
@@ -50,6 +51,12 @@ class Assembler:
         for name, buffer in self._buffers.items():
             buffer.extend(page[name] if name in page else [None] * count, self._rows)
         self._rows += count
+
+    def replace(self, page: RawColumns) -> None:
+        """Take records in place of those of the same ids that pages brought before."""
+        if self._replaced_from is None:
+            self._replaced_from = self._rows
+        self.add(page)
 
     def finish(
         self, milestones: pd.DataFrame, *, gone: frozenset[int] = frozenset()
@@ -74,8 +81,11 @@ class Assembler:
         # Newest last within an id; NaT sorts last in numpy, so it is made the oldest.
         age = np.where(np.isnat(updated), np.datetime64("0001-01-01", "us"), updated)
         order = np.lexsort((np.arange(len(ids)), age, ids))
+        if self._replaced_from is not None:
+            replacing = order >= self._replaced_from
+            order = order[replacing | ~np.isin(ids[order], ids[self._replaced_from :])]
         ordered = ids[order]
-        last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ids))).astype(bool)
+        last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered))).astype(bool)
         counts = np.diff(np.flatnonzero(last), prepend=-1)
         keep = order[last]
         if gone:
