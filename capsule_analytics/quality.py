@@ -27,6 +27,7 @@ SEVERITIES: dict[str, Severity] = {
     "not_a_number": "error",
     "text_number": "warning",
     "not_text": "warning",
+    "not_a_boolean": "warning",
     "bad_date": "error",
     "probability_out_of_range": "error",
 }

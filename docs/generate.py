@@ -84,6 +84,9 @@ _MILESTONES = {
     "probability": "chance of winning that new deals at it get, 0 to 1",
     "complete": "whether a deal that reaches it is closed",
     "pipeline": "name of its pipeline (API v2)",
+    "pipeline_id": "id of that pipeline (API v2)",
+    "days_until_stale": "days at it after which an open deal is stale (API v2)",
+    "archived": "whether no deal can come to it any more: it was deleted, or its pipeline archived",
 }
 
 _FINDINGS = {
@@ -92,6 +95,7 @@ _FINDINGS = {
     "not_a_number": "what stands there is no number, or no whole one where that is needed",
     "text_number": "a number came as text; it is read as the number",
     "not_text": "something else stands where text belongs",
+    "not_a_boolean": "something else stands where yes or no belongs; counts as missing",
     "bad_date": "a date that cannot be read, or does not exist; counts as missing",
     "probability_out_of_range": "a probability below 0 or above 100; counts as missing",
     "missing_name": "no name",

@@ -55,10 +55,13 @@ class Page(NamedTuple):
     more
         Whether the server says that more follow; None where it does not say, so that only an
         empty page is the end.
+    total
+        How many records the whole list has, where the server says so.
     """
 
     columns: RawColumns
     more: bool | None
+    total: int | None = None
 
     @property
     def size(self) -> int:

@@ -40,6 +40,8 @@ _PLAIN = {
     "created_at": "createdAt",
     "updated_at": "updatedAt",
     "closed_at": "closedOn",
+    "last_stage_changed_at": "lastStageChangedAt",
+    "last_contacted_at": "lastContactedAt",
 }
 _NESTED = {
     "party_id": ("party", "id"),
@@ -47,14 +49,19 @@ _NESTED = {
     "value": ("value", "amount"),
     "milestone": ("milestone", "name"),
     "milestone_id": ("milestone", "id"),
+    "last_open_milestone": ("lastOpenMilestone", "name"),
+    "last_open_milestone_id": ("lastOpenMilestone", "id"),
     "owner": ("owner", "username"),
+    "owner_id": ("owner", "id"),
     "lost_reason": ("lostReason", "name"),
     "team": ("team", "name"),
+    "team_id": ("team", "id"),
 }
 _PARTS = {
     "party": "name",
     "value": "amount",
     "milestone": "name",
+    "lastOpenMilestone": "name",
     "owner": "username",
     "lostReason": "name",
     "team": "name",
@@ -208,14 +215,21 @@ def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:
 def parse_milestones(body: bytes, headers: Mapping[str, str]) -> tuple[list[Record], bool]:
     """Read a page of milestones, and whether more follow."""
     records = _records(body, "milestones")
-    names = ("id", "name", "description", "probability", "complete")
-    return [
-        {
-            **{name: record.get(name) for name in names},
-            "pipeline": _part(record, "pipeline", "name").get("name"),
-        }
-        for record in records
-    ], bool(_more(headers, len(records)))
+    return [_milestone(record) for record in records], bool(_more(headers, len(records)))
+
+
+def _milestone(record: dict[str, Any]) -> Record:
+    """Name the parts of a milestone as `Pipeline.milestones` does."""
+    pipeline = _part(record, "pipeline", "name")
+    return {
+        **{name: record.get(name) for name in ("id", "name", "description")},
+        "probability": record.get("probability"),
+        "complete": record.get("complete"),
+        "pipeline": pipeline.get("name"),
+        "pipeline_id": pipeline.get("id"),
+        "days_until_stale": record.get("daysUntilStale"),
+        "archived": record.get("isDeleted") is True,
+    }
 
 
 def parse_currencies(body: bytes) -> list[str]:
@@ -331,19 +345,24 @@ def _columns(records: list[dict[str, Any]]) -> RawColumns:
     parts = {
         key: [_part(record, key, field) for record in records] for key, field in _PARTS.items()
     }
+    # An older stand-in keeps it inside the milestone.
+    parts["lastOpenMilestone"] = [
+        last or _part(milestone, "lastOpenMilestone", "name")
+        for last, milestone in zip(parts["lastOpenMilestone"], parts["milestone"], strict=True)
+    ]
     for name, (key, field) in _NESTED.items():
         columns[name] = [part.get(field) for part in parts[key]]
     columns["party"] = [_party_name(party) for party in parts["party"]]
-    columns["last_open_milestone"] = [
-        last.get("name") if isinstance(last := milestone.get("lastOpenMilestone"), dict) else last
-        for milestone in parts["milestone"]
-    ]
     if not set(map(type, columns["id"])) <= {int}:  # others compare ids, so they must be hashable
         columns["id"] = [str(key) if isinstance(key, list | dict) else key for key in columns["id"]]
     if any("tags" in record for record in records):
         columns["tags"] = [_tags(record.get("tags")) for record in records]
     if any("fields" in record for record in records):
         columns["fields"] = [_custom_fields(record.get("fields")) for record in records]
+    if any("missingImportantFields" in record for record in records):
+        columns["missing_important_fields"] = [
+            record.get("missingImportantFields") for record in records
+        ]
     return columns
 
 

@@ -63,7 +63,7 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     types = {
         "text": pa.string(), "category": pa.string(), "object": pa.string(),
         "integer": pa.int64(), "number": pa.float64(), "percent": pa.float64(),
-        "date": pa.date32(), "timestamp": pa.timestamp("us"),
+        "boolean": pa.bool_(), "date": pa.date32(), "timestamp": pa.timestamp("us"),
     }  # fmt: skip
     arrays: dict[str, Any] = {}
     for column in DEAL_COLUMNS:
@@ -209,6 +209,9 @@ def milestones_to_arrow(milestones: pd.DataFrame) -> pa.Table:
         arrays[name] = pa.array(text, pa.string(), from_pandas=True)
     arrays["probability"] = pa.array(milestones["probability"], pa.float64(), from_pandas=True)
     arrays["complete"] = pa.array(milestones["complete"], pa.bool_())
+    for name in ("pipeline_id", "days_until_stale"):
+        arrays[name] = pa.array(milestones[name], pa.int64(), from_pandas=True)
+    arrays["archived"] = pa.array(milestones["archived"], pa.bool_())
     return pa.table(arrays)
 
 
@@ -226,6 +229,10 @@ def milestones_to_frame(table: pa.Table) -> pd.DataFrame:
             "probability": table["probability"].to_numpy().astype(np.float64),
             "complete": table["complete"].to_numpy().astype(bool),
             "pipeline": text["pipeline"],
+            "pipeline_id": pd.array(table["pipeline_id"].to_pylist(), dtype="Int64"),
+            "days_until_stale": pd.array(table["days_until_stale"].to_pylist(), dtype="Int64"),
+            # Null in what was recorded before there was such a column.
+            "archived": np.array([held is True for held in table["archived"].to_pylist()], bool),
         },
         index=pd.Index(table["id"].to_numpy(), name="id") if has_ids else None,
     )

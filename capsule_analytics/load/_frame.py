@@ -38,6 +38,7 @@ class Assembler:
 
     def __init__(self, *, typed: bool) -> None:
         self._rows = 0
+        self._replaced_from: int | None = None
         self._problems: list[convert.Problem] = []
         self._buffers = {
             column.name: BUFFERS[column.kind](column.name, self._problems, typed=typed)
@@ -50,6 +51,12 @@ class Assembler:
         for name, buffer in self._buffers.items():
             buffer.extend(page[name] if name in page else [None] * count, self._rows)
         self._rows += count
+
+    def replace(self, page: RawColumns) -> None:
+        """Take records in place of those of the same ids that pages brought before."""
+        if self._replaced_from is None:
+            self._replaced_from = self._rows
+        self.add(page)
 
     def finish(
         self, milestones: pd.DataFrame, *, gone: frozenset[int] = frozenset()
@@ -74,8 +81,11 @@ class Assembler:
         # Newest last within an id; NaT sorts last in numpy, so it is made the oldest.
         age = np.where(np.isnat(updated), np.datetime64("0001-01-01", "us"), updated)
         order = np.lexsort((np.arange(len(ids)), age, ids))
+        if self._replaced_from is not None:
+            replacing = order >= self._replaced_from
+            order = order[replacing | ~np.isin(ids[order], ids[self._replaced_from :])]
         ordered = ids[order]
-        last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ids))).astype(bool)
+        last = np.append(ordered[1:] != ordered[:-1], [True] * bool(len(ordered))).astype(bool)
         counts = np.diff(np.flatnonzero(last), prepend=-1)
         keep = order[last]
         if gone:
@@ -121,7 +131,7 @@ def _frame(columns: dict[str, Any], keep: NDArray[np.intp], index: pd.Index) -> 
                 part = pd.DatetimeIndex(part).tz_localize("UTC")
             case "category":
                 part = part.remove_unused_categories()  # those of records that were replaced
-            case "object" if not any(value is not None for value in part):
+            case _ if column.optional and pd.isna(part).all():
                 continue
         data[column.name] = part
     return pd.DataFrame(data, index=index, copy=False)
@@ -134,14 +144,15 @@ def milestone_frame(records: Sequence[Mapping[str, Any]], *, typed: bool) -> pd.
     ----------
     records
         Raw milestones: ``id``, ``name``, ``description``, ``probability`` in percent,
-        ``complete`` as a boolean or its name in XML, ``pipeline``.
+        ``complete`` as a boolean or its name in XML, ``pipeline``, ``pipeline_id``,
+        ``days_until_stale``, ``archived``; what a wire lacks may be left out.
     typed
         Whether the wire has numbers of its own.
 
     Returns
     -------
-    Columns ``name``, ``description``, ``probability`` (0 to 1), ``complete``, ``pipeline``;
-    index ``id`` if every milestone has one, else positions.
+    The columns of ``Pipeline.milestones``; index ``id`` if every milestone has one, else
+    positions.
 
     Raises
     ------
@@ -153,7 +164,15 @@ def milestone_frame(records: Sequence[Mapping[str, Any]], *, typed: bool) -> pd.
     problems: list[convert.Problem] = []
     raw = {
         name: [record.get(name) for record in records]
-        for name in ("id", "name", "description", "probability", "pipeline")
+        for name in (
+            "id",
+            "name",
+            "description",
+            "probability",
+            "pipeline",
+            "pipeline_id",
+            "days_until_stale",
+        )
     }
     percent = convert.numbers("probability", raw["probability"], problems, typed=typed)
     ids = convert.integers("id", raw["id"], problems, typed=typed)
@@ -166,6 +185,11 @@ def milestone_frame(records: Sequence[Mapping[str, Any]], *, typed: bool) -> pd.
     if wrong:
         raise DataError(f"the milestone configuration cannot be used: {wrong[0]}")
     has_ids = len(records) > 0 and not ids.isna().any()
+    # Neither decides over a figure of the forecast, so what cannot be read is just missing.
+    others = {
+        name: convert.integers(name, raw[name], [], typed=typed)
+        for name in ("pipeline_id", "days_until_stale")
+    }
     return pd.DataFrame(
         {
             "name": pd.array(convert.texts("name", raw["name"], problems), dtype=TEXT),
@@ -175,6 +199,8 @@ def milestone_frame(records: Sequence[Mapping[str, Any]], *, typed: bool) -> pd.
             "probability": percent / 100,
             "complete": complete,
             "pipeline": pd.array(convert.texts("pipeline", raw["pipeline"], problems), dtype=TEXT),
+            **others,
+            "archived": np.array([record.get("archived") is True for record in records], bool),
         },
         index=pd.Index(ids.to_numpy(dtype=np.int64), name="id") if has_ids else None,
     )

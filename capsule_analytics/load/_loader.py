@@ -17,7 +17,7 @@ from capsule_analytics.api import MAX_CONNECTIONS, Query, api_of
 from capsule_analytics.errors import ApiError, ArgumentError, DataError
 
 from ._cache import PageCache
-from ._complete import CompleteReading
+from ._complete import ChangeFeed, read_completely
 from ._frame import Assembler, assemble, finish_pipeline, milestone_frame
 
 if TYPE_CHECKING:
@@ -89,28 +89,25 @@ def load_pipeline(
     query = client.resolve(Query(milestone, tag, None if asked_here else owner, embed=tuple(embed)))
     milestones = milestone_frame(client.fetch_milestones(), typed=api.TYPED)
     began = client.transport.server_time or datetime.now(UTC)
-    loading = CompleteReading(
-        client,
-        query,
-        began=began,
-        workers=workers,
-        page_size=page_size,
-        progress=progress or (lambda _: None),
-        cache=None if resume is None else PageCache(client.transport.root, query, page_size),
-    )
-    if resume:
-        loading.take_up()
     with _no_garbage_collection():
-        assembler = loading.run()
+        reading = read_completely(
+            client,
+            query,
+            began=began,
+            workers=workers,
+            page_size=page_size,
+            progress=progress or (lambda _: None),
+            cache=None if resume is None else PageCache(client.transport.root, query, page_size),
+            resume=bool(resume),
+        )
         pipeline = finish_pipeline(
-            assembler,
+            reading.assembler,
             milestones,
             currencies=_currencies(client),
-            loaded_at=pd.Timestamp(loading.began),
-            as_of=as_of or loading.began.date(),
+            loaded_at=pd.Timestamp(reading.began),
+            as_of=as_of or reading.began.date(),
             account=client.account,
-            repeats=loading.repeats,
-            gone=frozenset(int(str(key)) for key in loading.gone),
+            gone=reading.gone,
         )
     return select(pipeline, owner=asked_here) if asked_here else pipeline
 
@@ -157,8 +154,7 @@ def load_changes(
     api = client.api
     milestones = milestone_frame(client.fetch_milestones(), typed=api.TYPED)
     began = client.transport.server_time or datetime.now(UTC)
-    reading = CompleteReading(client, Query(embed=tuple(embed)), began=since)
-    if (changes := reading.changes()) is None:
+    if (changes := ChangeFeed(client, since, embed).settle()) is None:
         return None
     pipeline = assemble(
         changes.pages,
@@ -170,7 +166,7 @@ def load_changes(
         account=client.account,
         repeats=True,
     )
-    return Update(pipeline, sorted(int(str(key)) for key in changes.gone))
+    return Update(pipeline, sorted(changes.gone.keys() - changes.ids))
 
 
 def _currencies(client: CapsuleClient) -> list[str]:

@@ -137,6 +137,23 @@ def _exact_integer(value: str | float) -> int:
         return int(float(value))
 
 
+def booleans(name: str, raw: Raw, problems: list[Problem]) -> pd.arrays.BooleanArray:
+    """Read yes and no. Parameters as for `numbers`.
+
+    Returns
+    -------
+    Nullable booleans, shape (n,); missing where absent or neither.
+    """
+    values = np.zeros(len(raw), dtype=bool)
+    mask = np.ones(len(raw), dtype=bool)
+    for row, value in enumerate(raw):
+        if isinstance(value, bool):
+            values[row], mask[row] = value, False
+        elif value is not None:
+            problems.append(Problem(row, "not_a_boolean", f"{name} is {_show(value)}"))
+    return pd.arrays.BooleanArray(values, mask)
+
+
 def texts(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.object_]:
     """Read text, keeping every character; other things are shown as text and reported.
 

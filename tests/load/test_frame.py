@@ -20,6 +20,7 @@ TYPES = {
     "name": "string",
     "description": "string",
     "party_id": "Int64",
+    "party": "category",
     "currency": "category",
     "value": "float64",
     "duration_basis": "category",
@@ -28,15 +29,21 @@ TYPES = {
     "milestone": "category",
     "milestone_id": "Int64",
     "pipeline": "category",
+    "pipeline_id": "Int64",
     "probability": "float64",
     "owner": "category",
+    "owner_id": "Int64",
+    "team": "category",
+    "team_id": "Int64",
     "created_at": "datetime64[us, UTC]",
     "updated_at": "datetime64[us, UTC]",
+    "last_stage_changed_at": "datetime64[us, UTC]",
+    "last_contacted_at": "datetime64[us, UTC]",
     "closed_at": "datetime64[us, UTC]",
     "last_open_milestone": "category",
+    "last_open_milestone_id": "Int64",
     "lost_reason": "category",
-    "team": "category",
-    "party": "category",
+    "counts_for_conversion": "boolean",
     "tcv": "float64",
     "status": "category",
 }
@@ -93,7 +100,9 @@ def test_the_types_do_not_depend_on_what_is_in_there() -> None:
         "duration": 2, "expected_close": "2026-11-01", "milestone_id": 2, "probability": 50,
         "owner": "o", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
         "closed_at": "2026-01-01", "last_open_milestone": "Lead", "lost_reason": "r", "team": "t",
-        "party": "p",
+        "party": "p", "pipeline_id": 7, "owner_id": 8, "team_id": 9, "last_open_milestone_id": 1,
+        "last_stage_changed_at": "2026-01-01T00:00:00Z", "counts_for_conversion": True,
+        "last_contacted_at": "2026-01-01T00:00:00Z",
     }  # fmt: skip
     empty = dict.fromkeys(RAW_NAMES)
     for rows in ([full], [full, empty], [{**empty, "id": 1}]):
@@ -110,6 +119,9 @@ def test_the_milestones_are_typed_too() -> None:
             "probability": "float64",
             "complete": "bool",
             "pipeline": "string",
+            "pipeline_id": "Int64",
+            "days_until_stale": "Int64",
+            "archived": "bool",
         }
     assert table.index.name == "id"
     assert table["probability"].tolist() == [0.1, 0.5, 0.9, 1.0, 0.0]
