@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
+from capsule_analytics._deals import newest_names, with_newest_names
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 SIGHTED = (
     "opportunity_id",
@@ -19,6 +23,8 @@ SIGHTED = (
     "milestone",
     "probability",
     "owner",
+    "owner_id",
+    "team",
     "currency",
     "tcv",
     "age_days",
@@ -26,7 +32,7 @@ SIGHTED = (
 )
 """Columns of a sighting: how a deal stood, open, on one day."""
 
-_TEXTS = ("pipeline", "milestone", "owner", "currency")
+_TEXTS = ("pipeline", "milestone", "owner", "team", "currency")
 
 
 def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
@@ -55,10 +61,13 @@ def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
     -------
     RangeIndex, sorted by day and deal: ``opportunity_id``, ``day`` (midnight UTC), ``pipeline``,
     ``milestone`` (ordered category of the account's open milestones), ``probability`` (as stated,
-    0 to 1), ``owner``, ``currency``, ``tcv`` (in that currency), ``age_days`` (days since it was
-    created), ``expected_close``, ``known_on`` (the first day on which the outcome can have been
-    known: the day it closed, else that of its last change, but after the last day on which it was
-    seen open), ``won`` (1 or 0). ``attrs`` has ``snapshots``, ``ended_deals``, ``open_deals`` and
+    0 to 1), ``owner`` (whose name is today's, where the API has an ``owner_id``), ``owner_id``,
+    ``team``, ``currency``, ``tcv`` (in that currency), ``age_days`` (days since it was created),
+    ``expected_close``, ``known_on`` (the first day on which the outcome can have been known: the
+    day it closed, else that of its last change, but after the last day on which it was seen open),
+    ``closed_on`` (the day it closed, else was expected to), ``won`` (1 or 0) and
+    ``counts_for_conversion`` (False for a deal lost for a reason that the account leaves out of
+    its conversion rate). ``attrs`` has ``snapshots``, ``ended_deals``, ``open_deals`` and
     ``deleted_deals``.
 
     Raises
@@ -79,6 +88,8 @@ def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
             f"a snapshot of {ordered[-1].as_of} is later than the final pipeline of {final.as_of}"
         )
     seen = sightings(ordered) if ordered else _from_last_milestones(final)
+    days = [*(snapshot.opportunities for snapshot in ordered), final.opportunities]
+    seen = with_newest_names(seen, newest_names(days))
     ends = endings(final)
     rows = seen.merge(ends, left_on="opportunity_id", right_index=True)
     if ordered:
@@ -127,12 +138,44 @@ def _days_between(start: pd.Series, end: pd.Series | pd.Timestamp) -> pd.Series:
 
 
 def endings(final: Pipeline) -> pd.DataFrame:
-    """Give the deals that ended: index id, ``known_on`` and ``won`` (1 or 0)."""
+    """Give the deals that ended: index id, and the last four columns of `outcomes`."""
     frame = final.opportunities
     frame = frame[frame["status"] != "open"]
-    closed = frame["closed_at"].where(frame["closed_at"].notna(), frame["updated_at"].dt.floor("D"))
-    won = (frame["status"] == "won").astype("int64")
-    return pd.DataFrame({"known_on": closed.astype(TIMESTAMP), "won": won}, index=frame.index)
+    closed = frame["closed_at"]
+    return pd.DataFrame(
+        {
+            "known_on": closed.where(closed.notna(), frame["updated_at"].dt.floor("D")),
+            "closed_on": closed.where(closed.notna(), frame["expected_close"]),
+            "won": (frame["status"] == "won").astype("int64"),
+            "counts_for_conversion": counted(frame),
+        },
+        index=frame.index,
+    ).astype({"known_on": TIMESTAMP, "closed_on": TIMESTAMP})
+
+
+def counted(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell which deals count in the win rate: those that ended, but for what is left out.
+
+    An account can leave reasons for losing out of its conversion rate, such as "entered twice":
+    ``includedForConversion`` of developer.capsulecrm.com/v2/operations/Lost_Reason. A deal lost
+    for no reason, or for one that tells nothing, counts.
+
+    Parameters
+    ----------
+    frame
+        Opportunities with ``status``, and ``counts_for_conversion`` where the API has it.
+
+    Returns
+    -------
+    Shape (n,), False for open deals.
+    """
+    status = frame["status"]
+    ended: NDArray[np.bool_] = (status != "open").to_numpy(dtype=bool)
+    if "counts_for_conversion" not in frame.columns:
+        return ended
+    counts = frame["counts_for_conversion"].astype("boolean").fillna(value=True)
+    left_out = (status == "lost").to_numpy(dtype=bool) & ~counts.to_numpy(dtype=bool)
+    return ended & ~left_out
 
 
 def _from_last_milestones(final: Pipeline) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._deals import add
+from capsule_analytics._deals import add, newest_names, with_newest_names
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, Pipeline
 
@@ -144,7 +144,8 @@ def changed_deals(
     Returns
     -------
     One row a deal and part, by currency and part, the largest value first:
-    ``opportunity_id``, ``name`` and ``owner`` (of the later day on which it is there),
+    ``opportunity_id``, ``name`` and ``owner`` (of the later day on which it is there; an owner who
+    was renamed between the days has the newer name throughout),
     ``currency``, ``part`` (categorical), ``value`` (signed) and ``detail``, which says what
     happened. A deal whose currency changed has a row in each. The values of a part sum to its
     value in the bridge.
@@ -163,7 +164,9 @@ def changed_deals(
     'EUR 36,400.00 to EUR 37,900.00'
     """
     _of_one_account(before, after)
-    first, last = _days(before.opportunities, after.opportunities, period)
+    days = before.opportunities, after.opportunities
+    names = newest_names(days)
+    first, last = _days(*(with_newest_names(day, names) for day in days), period)
     moves = _moves(first, last)
     at = moves["at"].to_numpy()
     seen_last = last.frame["status"].notna()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from capsule_analytics._deals import newest_names, with_newest_names
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT
 
@@ -34,8 +35,8 @@ def slippage(pipelines: Iterable[Pipeline]) -> pd.DataFrame:
     Returns
     -------
     One row a deal that was open at any snapshot, the most often pushed first:
-    ``opportunity_id``, ``name`` and ``owner`` (as last seen open), ``pushes`` (how many) and
-    ``days`` (how many days by all of them).
+    ``opportunity_id``, ``name`` and ``owner`` (as last seen open; an owner who was renamed has the
+    newest name throughout), ``pushes`` (how many) and ``days`` (how many days by all of them).
 
     Examples
     --------
@@ -44,7 +45,9 @@ def slippage(pipelines: Iterable[Pipeline]) -> pd.DataFrame:
     >>> list(slips.columns)
     ['opportunity_id', 'name', 'owner', 'pushes', 'days']
     """
-    seen = _open_deals(pipelines)
+    snapshots = list(pipelines)
+    names = newest_names(snapshot.opportunities for snapshot in snapshots)
+    seen = with_newest_names(_open_deals(snapshots), names)
     moves = _moves(seen)
     pushed = moves[moves["days"] > 0].groupby("opportunity_id")["days"].agg(["size", "sum"])
     table = seen.drop_duplicates("opportunity_id", keep="last").set_index("opportunity_id")
@@ -87,6 +90,9 @@ def slippage_by_owner(slips: pd.DataFrame) -> pd.DataFrame:
 
 def stale(pipeline: Pipeline, *, days: int = 30) -> pd.DataFrame:
     """List the open deals that nobody has changed for a while.
+
+    Any change counts, of whatever field. That a deal stands too long at its milestone, or that
+    nobody speaks to the customer, is what `quality.stale` and `quality.neglected` tell.
 
     Parameters
     ----------
@@ -196,7 +202,8 @@ def _open_deals(pipelines: Iterable[Pipeline]) -> pd.DataFrame:
             )
         if last is not None and pipeline.loaded_at < last.loaded_at:
             raise ArgumentError("the snapshots do not come oldest first")
-        parts.append(_named(_still_open(pipeline)[["name", "owner", "expected_close"]]))
+        columns = ["name", "owner", "owner_id", "expected_close"]
+        parts.append(_named(_still_open(pipeline)[columns]))
         last = pipeline
     if not parts:
         raise ArgumentError("slippage is seen between snapshots, and there are none")
