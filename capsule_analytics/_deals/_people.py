@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from capsule_analytics.schema import TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import pandas as pd
 
 
 def newest_names(frames: Iterable[pd.DataFrame]) -> dict[int, str]:
@@ -26,6 +26,7 @@ def newest_names(frames: Iterable[pd.DataFrame]) -> dict[int, str]:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> before = pd.DataFrame({"owner_id": [7], "owner": ["ada"]})
     >>> newest_names([before, before.assign(owner="ada.king")])
     {7: 'ada.king'}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from capsule_analytics._deals import newest_names, with_newest_names
@@ -14,6 +13,7 @@ from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
 SIGHTED = (
