@@ -287,7 +287,7 @@ def _has(frame: pd.DataFrame, name: str, chosen: tuple[str | int, ...]) -> Any: 
     ids = [one for one in chosen if not isinstance(one, str)]
     has = frame[name].isin(names).to_numpy(dtype=bool)
     if ids and f"{name}_id" in frame.columns:
-        has |= frame[f"{name}_id"].isin(ids).to_numpy(dtype=bool, na_value=False)
+        has = has | frame[f"{name}_id"].isin(ids).to_numpy(dtype=bool, na_value=False)
     return has
 
 
