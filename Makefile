@@ -58,6 +58,7 @@ release: $(VENV)/.test  ## build wheel and sdist, and try both in clean environm
 bench: $(VENV)/.test  ## measure, and write docs/performance.md
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/portfolio.py
+	$(BIN)/python benchmarks/rate_limit.py
 
 docs: $(VENV)/.test  ## build the documentation into docs/_build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

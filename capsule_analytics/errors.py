@@ -19,9 +19,18 @@
 
 from __future__ import annotations
 
+from ._safe_text import safe
+
 
 class CapsuleError(Exception):
-    """Root of every error that the package raises on purpose."""
+    """Root of every error that the package raises on purpose.
+
+    Its words are safe to show: they hold no token and nothing that drives a terminal, though they
+    may quote what a server said.
+    """
+
+    def __init__(self, *words: object) -> None:
+        super().__init__(*map(safe, words))
 
 
 class ArgumentError(CapsuleError, ValueError):
@@ -53,6 +62,10 @@ class ApiError(CapsuleError):
         super().__init__(message)
         self.status = status
 
+    def __reduce__(self) -> tuple[type[ApiError], tuple[str, int]]:
+        """Let it cross to another process, as workers of a cluster send it."""
+        return type(self), (str(self), self.status)
+
 
 class AuthenticationError(ApiError):
     """The token is missing, wrong, or lacks access (401, 403)."""
@@ -63,7 +76,7 @@ class NotFoundError(ApiError):
 
 
 class RateLimitError(ApiError):
-    """The hourly request limit is used up and does not clear in time (429)."""
+    """The request limit is used up and does not clear in time (429)."""
 
 
 class RateError(CapsuleError):

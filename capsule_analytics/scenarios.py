@@ -106,8 +106,7 @@ def by_category(
         measured[f"{name}_value"] = np.where(counts, tcv, 0.0)
     table = measured.groupby(keys, dropna=False, sort=False).sum().reset_index()
     table = table.sort_values(keys, na_position="last", ignore_index=True)
-    account = deals.account if isinstance(deals, Pipeline) else ""
-    table = placing.dated(table, account)
+    table = placing.dated(table, deals)
     table.attrs["thresholds"] = dict(thresholds)
     return table
 

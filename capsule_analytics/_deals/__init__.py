@@ -15,6 +15,7 @@ from ._placing import chances as chances
 from ._placing import close_days as close_days
 from ._placing import day_of as day_of
 from ._placing import resolve as resolve
+from ._sources import add_relation as add_relation
 from ._sources import add_up as add_up
 from ._sources import frame_of as frame_of
 from ._sources import frames as frames
@@ -32,6 +33,7 @@ from ._sums import sums as sums
 
 if TYPE_CHECKING:
     from ._sources import Deals as Deals
+    from ._sources import Measure as Measure
     from ._sums import Lazy as Lazy
 
 __all__: list[str] = []

@@ -84,7 +84,7 @@ def resolve(
     deals
         A pipeline, or a frame of its columns.
     as_of
-        The day; None means the pipeline's own, or today in UTC for a bare frame.
+        The day; None means the deals' own, or today in UTC for a bare frame.
     needed
         Columns that must be there.
 
@@ -106,7 +106,8 @@ def resolve(
         raise ArgumentError(f"the frame lacks the column {missing[0]!r}; see schema.COLUMNS")
     if as_of is not None:
         return frame, day_of(as_of)
-    return frame, deals.as_of if isinstance(deals, Pipeline) else datetime.now(UTC).date()
+    own: date | None = getattr(deals, "as_of", None)
+    return frame, datetime.now(UTC).date() if own is None else own
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,13 +262,15 @@ class Placing:
         starts = pd.DatetimeIndex(first.astype("datetime64[M]").astype("datetime64[s]"))
         return starts.to_period(freq).where(dated)
 
-    def dated(self, table: pd.DataFrame, account: str) -> pd.DataFrame:
+    def dated(self, table: pd.DataFrame, deals: object) -> pd.DataFrame:
         """Turn the buckets of a table into its first column, periods, and note how it was made."""
         numbers = table.pop("bucket").to_numpy()
         table.insert(0, self.period, self.periods(numbers))
+        account = deals.account if isinstance(deals, Pipeline) else ""
         table.attrs = {
             "as_of": self.as_of.isoformat(), "overdue": self.overdue, "account": account,
         }  # fmt: skip
+        table.attrs |= getattr(deals, "about", {})  # what a portfolio tells of its accounts
         return table
 
 

@@ -60,8 +60,8 @@ class Parted(Protocol):
     def columns(self) -> Sequence[str]:
         """The columns of the frame that they have."""
 
-    def add_up(self, part: Part, columns: Sequence[str]) -> pd.DataFrame:
-        """Add up the partial sums of all parts, each a frame of these columns."""
+    def add_up(self, measure: Measure, placing: Placing, more: Sequence[str]) -> pd.DataFrame:
+        """Add up the partial sums of all parts."""
 
 
 def table_of(
@@ -139,12 +139,11 @@ def add_up(
         return part(cast("pd.DataFrame", table))
     if engine == "polars":
         return _polars(cast("pl.LazyFrame", table), measure, placing, more, part)
-    columns = [name for name in dict.fromkeys(["id", *columns]) if name in table.columns]
     if engine == "dask":
-        return _add_dask(cast("dd.DataFrame", table), part, columns)
+        return _add_dask(cast("dd.DataFrame", table), part, ["id", *columns])
     if engine == "duckdb":
-        return _duckdb(cast("duckdb.DuckDBPyRelation", table), measure, placing, columns, part)
-    return cast("Parted", table).add_up(part, columns)
+        return add_relation(cast("duckdb.DuckDBPyRelation", table), measure, placing, more)
+    return cast("Parted", table).add_up(measure, placing, more)
 
 
 def plain(frame: pd.DataFrame, placing: Placing, more: Sequence[str] = ()) -> Lazy:
@@ -259,18 +258,20 @@ def _check_chances(ends: tuple[float | None, ...]) -> None:
             raise ArgumentError(f"probabilities are from 0 to 1, and one is {end:g}")
 
 
-def _duckdb(
-    relation: duckdb.DuckDBPyRelation,
-    measure: Measure,
-    placing: Placing,
-    columns: Sequence[str],
-    part: Part,
+def add_relation(
+    relation: duckdb.DuckDBPyRelation, measure: Measure, placing: Placing, more: Sequence[str]
 ) -> pd.DataFrame:
     """Sum where DuckDB holds the deals; in chunks where only a frame can tell."""
     import duckdb  # noqa: PLC0415 - an optional dependency
 
+    columns = [name for name in (*placing.columns, *more) if name in relation.columns]
+
+    def by_frames() -> pd.DataFrame:
+        chunks = frames(relation, [*(["id"] if "id" in relation.columns else []), *columns])
+        return add(measure(plain(frame, placing, more), placing) for frame in chunks)
+
     if placing.needs_frame:
-        return add(map(part, frames(relation, columns)))
+        return by_frames()
     _has_all(placing, columns)
     types = dict(zip(relation.columns, map(str, relation.types), strict=True))
     chosen = relation.project(", ".join(_sql(name, types[name]) for name in columns))
@@ -278,8 +279,8 @@ def _duckdb(
         try:
             found = measure(nw.from_native(chosen), placing)
         except (duckdb.ConversionException, duckdb.BinderException):
-            # Read as frames, what is wrong is told by column; or not wrong after all.
-            return add(map(part, frames(relation, columns)))
+            # Read as frames, what is wrong is told by column; or it is not wrong after all.
+            return by_frames()
         if placing.probability is not None:
             ends = chosen.aggregate(f"min({CALIBRATED}) AS least, max({CALIBRATED}) AS most")
             _check_chances(ends.fetchall()[0])
@@ -325,7 +326,8 @@ def _add_dask(table: dd.DataFrame, part: Part, columns: Sequence[str]) -> pd.Dat
     """Sum each partition where it is, and add the sums up in a tree."""
     from dask import delayed  # noqa: PLC0415 - an optional dependency
 
-    names = [name for name in columns if name != "id"]  # which is the index
+    # The id is the index.
+    names = [name for name in dict.fromkeys(columns) if name != "id" and name in table.columns]
     if "tags" in names and table["tags"].dtype != object:
         raise ArgumentError(
             "Dask has turned the tuples of tags into text: make the DataFrame under "

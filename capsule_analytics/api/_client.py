@@ -57,14 +57,18 @@ class CapsuleClient:
     base_url
         Another server than Capsule's, such as the sandbox. Plain http only on loopback.
     timeout
-        Seconds within which one request must succeed, its retries included.
+        Seconds within which one request must succeed, its retries included: headers and body,
+        however slowly they come. Waits for the request limit come on top.
+    max_wait
+        Seconds that one request may wait for the server's request limit to reset, altogether.
     on_wait
-        Called with the local time until which the server's rate limit makes the client wait.
+        Called when such a wait begins, with the local time at which the limit resets.
 
     Raises
     ------
     ArgumentError
-        If neither or an impossible account or URL is given, or the token cannot be one.
+        If neither or an impossible account or URL is given, the token cannot be one, or a time
+        is not within a day.
     """
 
     def __init__(
@@ -75,16 +79,20 @@ class CapsuleClient:
         api_version: str = "v2",
         base_url: str | None = None,
         timeout: float = 60.0,
+        max_wait: float = 3600.0,
         on_wait: Callable[[datetime], None] | None = None,
     ) -> None:
-        if base_url is None and (not account or not account.replace("-", "").isalnum()):
+        named = account and account.isascii() and account.replace("-", "").isalnum()
+        if not base_url and not named:
             raise ArgumentError(
                 "give the account's subdomain (letters, digits and hyphens), or a base_url"
             )
         self.api: Api = api_of(api_version)
         self.api_version = api_version
         root = self.api.root(account, base_url.rstrip("/") if base_url else None)
-        self.transport = Transport(self.api, root, token, timeout=timeout, on_wait=on_wait)
+        self.transport = Transport(
+            self.api, root, token, timeout=timeout, max_wait=max_wait, on_wait=on_wait
+        )
         self.account = account or urlsplit(self.transport.root).netloc
         self._milestones: list[Record] | None = None
         self._currencies: list[str] | None = None
@@ -524,9 +532,9 @@ class CapsuleClient:
             Before anything is sent, if a field is unknown, missing or has a value that the
             account does not know, or if Capsule would refuse what belongs together.
         """
-        fields = {"name": None, "milestone": None, **fields}
-        checked = self._checked(fields, {})
-        request = self.api.create(_identity(party_id), checked)
+        party = _identity(party_id)
+        checked = self._checked({"name": None, "milestone": None, **fields}, {})
+        request = self.api.create(party, checked)
         return self.transport.call(request, self.api.parse_created)
 
     def update_opportunity(
@@ -556,16 +564,14 @@ class CapsuleClient:
         """
         if not fields and party_id is None:
             raise ArgumentError("nothing to update was given")
+        number, party = _identity(opportunity_id), None if party_id is None else _identity(party_id)
         touchy = {"duration_basis", "duration"}
         if self.api_version == "v2":
             touchy |= {"value", "probability", "owner", "team", "milestone"}
         _field_names(fields, sorted(self.api.FIELDS))
-        current = self.get_opportunity(opportunity_id) if touchy & fields.keys() else {}
+        current = self.get_opportunity(number) if touchy & fields.keys() else {}
         checked = self._checked(fields, current)
-        request = self.api.update(
-            _identity(opportunity_id), None if party_id is None else _identity(party_id), checked
-        )
-        self.transport.call(request, lambda *_: None)
+        self.transport.call(self.api.update(number, party, checked), lambda *_: None)
 
     def delete_opportunity(self, opportunity_id: int) -> None:
         """Delete an opportunity."""

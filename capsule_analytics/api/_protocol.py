@@ -7,6 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from capsule_analytics.errors import DataError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -184,6 +186,31 @@ class Api(Protocol):
     def parse_parties(self, body: bytes) -> list[Record]: ...
     def parse_created(self, body: bytes, headers: Mapping[str, str]) -> int: ...
     def parse_error(self, body: bytes) -> str: ...
+
+
+MOST_VALUES = 1_000_000
+"""Values that a body may hold; a page of 100 deals with tags and fields has some 10,000."""
+
+
+def check_size(body: bytes, marks: tuple[bytes, ...]) -> None:
+    """Refuse a body that would take many times its size in memory, before it is parsed.
+
+    Parameters
+    ----------
+    body
+        The body.
+    marks
+        Bytes of which each value has at least one; they may stand within text too.
+
+    Raises
+    ------
+    DataError
+        If there are too many.
+    """
+    if len(body) > MOST_VALUES and sum(map(body.count, marks)) > MOST_VALUES:
+        raise DataError(
+            f"a body of {len(body):,} bytes that holds more than {MOST_VALUES:,} values is no page"
+        )
 
 
 def wire_text(value: object) -> str:

@@ -1,57 +1,80 @@
-"""The one HTTP session: authentication, TLS rule, time limits, retries, rate limit, size limit.
+"""The one HTTP session: authentication, TLS rule, time limits, retries, size limit.
 
-Nothing else in the package opens a connection (the sandbox, a server, apart). The token lives in
-here and in no message: what the server says is searched for it before it is shown.
+Nothing else in the package opens a connection (the sandbox, a server, apart). The request limit is
+in `_rate_limit`, the wall clock of an answer in `_deadline`.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import logging
+import math
 import threading
 import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+import traceback
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
+import tenacity
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError, MaxRetryError
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError
+from urllib3.util import Timeout
 
 from capsule_analytics import __version__
+from capsule_analytics._safe_text import keep_secret, safe
 from capsule_analytics.errors import (
     ApiError,
     ArgumentError,
     AuthenticationError,
+    CapsuleError,
     DataError,
     NotFoundError,
-    RateLimitError,
     TransportError,
 )
 
+from . import _deadline
+from ._deadline import DeadlineAdapter, TooLargeError
+from ._rate_limit import Queue, retry_after, server_time
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from ._protocol import Api, Request
 
 T = TypeVar("T")
 
 MAX_CONNECTIONS = 8
-MAX_BYTES = 64 * 1024 * 1024
 TRIES = 5
-BACKOFF: dict[str, Any] = {"backoff_factor": 0.5, "backoff_jitter": 0.5, "backoff_max": 20}
+BACKOFF: tenacity.wait.wait_base = tenacity.wait_exponential(0.5, max=20) + tenacity.wait_random(
+    0, 0.5
+)
+LONGEST = 86_400.0
+"""Most seconds that a time limit may have; the request limit is counted by the hour."""
 USER_AGENT = f"capsule-analytics/{__version__}"
 
-_TRANSIENT = frozenset({429, 502, 503, 504})
+_TRANSIENT = frozenset({502, 503, 504})
+_TOO_MANY = 429
 _CONNECT_SECONDS = 10.0
-_LONGEST_PAUSE = 3900.0  # the limit is counted by the hour; a longer wait is no pause
-_SLOW_BELOW = 50  # remaining requests below which they are spread over the time left
 _CHUNK = 64 * 1024
 _WORDS = 300  # characters of the server's own explanation that are shown
 _MAX_REDIRECTS = 5
+
+
+def _clean(record: logging.LogRecord) -> bool:
+    """Make a log record of the libraries beneath safe: some quote what a server sent."""
+    trace = record.exc_info and "".join(traceback.format_exception(*record.exc_info))
+    record.msg, record.args, record.exc_info = safe(record.getMessage()), (), None
+    record.exc_text = safe(trace) if trace else None
+    return True
+
+
+for _name in [name for name in logging.root.manager.loggerDict if name.startswith("urllib3")]:
+    logging.getLogger(_name).addFilter(_clean)
 
 
 class _Token(AuthBase):
@@ -65,46 +88,27 @@ class _Token(AuthBase):
         return request
 
 
+class _Session(requests.Session):
+    """Leaves redirects to us; otherwise `requests` reads their target even when it follows none."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none."""
+
+
 @dataclass
-class RateLimit:
-    """The account's hourly allowance, shared by all workers of a session.
+class _Call:
+    """One call: its request, and how much of its time is gone."""
 
-    Attributes
-    ----------
-    on_wait
-        Told once for each pause, with the local time at which it ends.
-    """
+    request: Request
+    stopped: threading.Event
+    deadline: float
+    waited: float = 0.0  # for the request limit
+    headers: Mapping[str, str] | None = None  # of the last answer
 
-    on_wait: Callable[[datetime], None] | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _resume_at: float = 0.0
-    _next_slot: float = 0.0
-
-    def delay(self) -> float:
-        """Take the next place in the queue; return how many seconds it lies ahead."""
-        with self._lock:
-            now = time.monotonic()
-            return max(self._resume_at, self._next_slot, now) - now
-
-    def note(self, headers: Mapping[str, str]) -> None:
-        """Learn from an answer; near the limit, spread what remains over the time left."""
-        remaining = _number(headers.get("X-RateLimit-Remaining"))
-        left = _seconds_until_reset(headers)
-        if remaining is None or left is None or remaining >= _SLOW_BELOW:
-            return
-        nearness = 1 - max(remaining, 0) / _SLOW_BELOW
-        with self._lock:
-            slot = max(self._next_slot, time.monotonic())
-            self._next_slot = slot + nearness * left / (remaining + 1)
-
-    def pause(self, seconds: float) -> None:
-        """Stop every worker for a while."""
-        with self._lock:
-            resume_at = time.monotonic() + seconds
-            news = resume_at > self._resume_at + 1
-            self._resume_at = max(self._resume_at, resume_at)
-        if news and self.on_wait is not None:
-            self.on_wait(datetime.now(UTC).astimezone() + timedelta(seconds=seconds))
+    @property
+    def name(self) -> str:
+        """How errors name it."""
+        return f"{self.request.method} {self.request.path}"
 
 
 class Transport:
@@ -119,15 +123,17 @@ class Transport:
     token
         The secret.
     timeout
-        Seconds within which a request must succeed, all its tries included. The server's own
-        rate-limit pauses come on top.
+        Seconds within which a request must succeed, all its tries included, by the clock on the
+        wall: headers and body, whatever trickles. Waits for the request limit come on top.
+    max_wait
+        Seconds that a request may wait for the request limit to reset, altogether.
     on_wait
-        Told about rate-limit pauses.
+        Told about each of these waits when it begins.
 
     Raises
     ------
     ArgumentError
-        If the URL is not allowed or the token cannot be sent in a header.
+        If the URL is not allowed, the token cannot be sent in a header, or a time is no time.
     """
 
     def __init__(
@@ -137,28 +143,28 @@ class Transport:
         token: str,
         *,
         timeout: float = 60.0,
+        max_wait: float = 3600.0,
         on_wait: Callable[[datetime], None] | None = None,
     ) -> None:
         _check_url(root)
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise ArgumentError("the token is empty or has characters that no token has")
-        if not timeout > 0:
-            raise ArgumentError(f"timeout must be positive, not {timeout}")
+        _check_seconds("timeout", timeout)
+        _check_seconds("max_wait", max_wait, zero=True)
+        keep_secret(token)
         self.root = root.rstrip("/")
         self.server_time: datetime | None = None
         self._api = api
         self._timeout = timeout
-        self._limit = RateLimit(on_wait)
+        self._queue = Queue(max_wait, on_wait)
         self._stopped = threading.Event()
-        header = api.authorization(token)
-        self._secrets = (token, header.rpartition(" ")[2])
-        self._session = requests.Session()
-        self._session.auth = _Token(header)
+        self._session = _Session()
+        self._session.auth = _Token(api.authorization(token))
         self._session.headers.update({"Accept": api.ACCEPT, "User-Agent": USER_AGENT})
         if _is_loopback(root):
             self._session.trust_env = False  # a proxy would carry the token off this machine
-        adapter = HTTPAdapter(pool_maxsize=MAX_CONNECTIONS, pool_block=True)
-        self._session.mount(root, adapter)
+        # Threads beyond these open connections of their own: none waits for another's without end.
+        self._session.mount(root, DeadlineAdapter(pool_maxsize=MAX_CONNECTIONS))
 
     def __repr__(self) -> str:
         """Show the server, never the token."""
@@ -168,6 +174,7 @@ class Transport:
         """Make every call that is under way give up at its next step; later calls work."""
         self._stopped.set()
         self._stopped = threading.Event()
+        self._queue.wake()
 
     def wait(self, seconds: float) -> None:
         """Wait, unless the load is interrupted meanwhile."""
@@ -183,8 +190,8 @@ class Transport:
 
         Reading requests are tried up to five times: on connection errors, cut or missing
         answers, 502, 503, 504, and on bodies that `parse` cannot read. Every request is sent
-        again after 429, when the server says so. Others are sent once, since a lost answer does
-        not tell whether they took effect.
+        again after 429, when the server says so, for as long as it may wait. Others are sent once,
+        since a lost answer does not tell whether they took effect.
 
         Parameters
         ----------
@@ -206,150 +213,214 @@ class Transport:
         DataError
             If the last answer could not be read.
         """
-        retries = Retry(total=TRIES - 1, **BACKOFF)
-        stopped = self._stopped
-        started, paused = time.monotonic(), 0.0
+        call = _Call(request, self._stopped, time.monotonic() + self._timeout)
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(partial(_may_pass, request)),
+            stop=partial(_is_over, call),
+            wait=partial(_backoff, call),
+            sleep=partial(_wait, call.stopped),
+            retry_error_callback=self._give_up,
+        )
+        failure: CapsuleError
+        try:
+            result: T = retrying(self._try, call, parse)
+        except CapsuleError as error:
+            failure = error
+        else:
+            return result
+        # Raised out here: what it came from may quote the server, and so the token.
+        raise _without_foreign_words(failure)
+
+    def _try(self, call: _Call, parse: Callable[[bytes, Mapping[str, str]], T]) -> T:
+        status, call.headers, body = self._answer(call)
+        if status < 300:  # noqa: PLR2004
+            return parse(body, call.headers)
+        raise self._refusal(call, status, body)
+
+    def _give_up(self, state: tenacity.RetryCallState) -> NoReturn:
+        """Say how long it was tried, in an error of the same kind."""
+        failure = state.outcome and state.outcome.exception()
+        if not isinstance(failure, CapsuleError):  # pragma: no cover - no other is tried again
+            raise TypeError(failure)
+        enough = state.attempt_number >= TRIES
+        when = f"after {TRIES} tries" if enough else f"within {self._timeout:g} s"
+        words = f"{failure} ({when})"
+        if isinstance(failure, ApiError):
+            raise type(failure)(words, failure.status) from failure
+        raise type(failure)(words) from failure
+
+    def _answer(self, call: _Call) -> tuple[int, Mapping[str, str], bytes]:
+        """Send when the request limit allows it, until the answer is not that it does not."""
+        refusals = 0
         while True:
-            paused += _wait(stopped, self._limit.delay())
-            deadline = started + paused + self._timeout
-            try:
-                status, headers, body = self._send(request, deadline)
-                if status < 300:  # noqa: PLR2004
-                    return parse(body, headers)
-                failure: Exception = self._refusal(request, status, body)
-                again = status == 429 or (status in _TRANSIENT and request.reads)  # noqa: PLR2004
-            except (requests.RequestException, HTTPError, OSError) as error:
-                headers = {}
-                failure = TransportError(f"{request.method} {request.path}: {_reason(error)}")
-                failure.__cause__ = error
-                again = request.reads and not isinstance(error, requests.exceptions.SSLError)
-            except DataError as error:
-                headers, failure, again = {}, error, request.reads
-            if not again:
-                raise failure
-            try:
-                retries = retries.increment(request.method, request.path, error=failure)
-            except MaxRetryError:
-                raise _exhausted(failure, f"after {TRIES} tries") from failure
-            if isinstance(failure, RateLimitError):
-                self._pause(headers, failure)
-                continue
-            wait = max(retries.get_backoff_time(), _retry_after(retries, headers) or 0.0)
-            if time.monotonic() + wait > deadline:
-                raise _exhausted(failure, f"within {self._timeout:g} s") from failure
-            _wait(stopped, wait)
+            before = call.waited
+            call.waited = self._queue.enter(before, call.stopped)
+            call.deadline += call.waited - before
+            status, headers, body = self._send(call, refusals)
+            if status != _TOO_MANY:
+                return status, headers, body
+            refusals += 1
 
-    def _pause(self, headers: Mapping[str, str], failure: RateLimitError) -> None:
-        seconds = _seconds_until_reset(headers)
-        if seconds is None:
-            seconds = _number(headers.get("Retry-After"))
-        seconds = 60.0 if seconds is None else max(seconds, 1.0)
-        if seconds > _LONGEST_PAUSE:
-            raise RateLimitError(
-                f"{failure}, and the server asks to wait {seconds / 60:.0f} minutes", failure.status
-            )
-        self._limit.pause(seconds)
+    def _send(self, call: _Call, refusals: int) -> tuple[int, Mapping[str, str], bytes]:
+        """Send once, following redirects only on the same server; give back the place."""
+        began, status = self._queue.clock(), None
+        headers: Mapping[str, str] = {}
+        try:
+            with self._request(call) as response:
+                headers, status = response.headers, response.status_code
+                self.server_time = server_time(headers) or self.server_time
+                return status, headers, _read(response)
+        except CapsuleError:
+            raise
+        except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
+            raise _failure(call, error) from error
+        finally:
+            self._queue.leave(began, status, headers, refusals)
 
-    def _send(self, request: Request, deadline: float) -> tuple[int, Mapping[str, str], bytes]:
-        """Send once, following redirects only on the same server."""
-        url = self.root + request.path
+    def _request(self, call: _Call) -> requests.Response:
+        request, url = call.request, self.root + call.request.path
         params: dict[str, str] | None = request.params
         for _ in range(_MAX_REDIRECTS):
-            left = max(deadline - time.monotonic(), 0.1)
-            with self._session.request(
+            left = max(call.deadline - time.monotonic(), 0.01)
+            limit: Any = Timeout(connect=min(_CONNECT_SECONDS, left), total=left)
+            response = self._session.request(
                 request.method,
                 url,
                 params=params,
                 data=request.body,
                 headers={"Content-Type": self._api.CONTENT_TYPE} if request.body else None,
-                timeout=(min(_CONNECT_SECONDS, left), left),
+                timeout=limit,
                 allow_redirects=False,
                 stream=True,
-            ) as response:
-                self._limit.note(response.headers)
-                self._note_time(response.headers)
-                if not response.is_redirect:
-                    return response.status_code, response.headers, self._read(response, deadline)
-                target = urljoin(url, response.headers["Location"])
-            if urlsplit(target)[:2] != urlsplit(url)[:2]:
-                raise _FinalError(
-                    f"{request.method} {request.path}: the server redirects to "
-                    f"{urlsplit(target).netloc}; the token goes to no other server"
-                )
+            )
+            if not response.is_redirect:
+                return response
+            response.close()
+            target = _target(call, url, response.headers["Location"])
             if not request.reads:
-                raise _FinalError(f"{request.method} {request.path}: redirected, not sent again")
+                raise _FinalError(f"{call.name}: redirected, not sent again")
             url, params = target, None
-        raise _FinalError(f"{request.method} {request.path}: redirected {_MAX_REDIRECTS} times")
+        raise _FinalError(f"{call.name}: redirected {_MAX_REDIRECTS} times")
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
-        chunks, size = [], 0
-        for chunk in response.iter_content(_CHUNK):
-            size += len(chunk)
-            if size > MAX_BYTES:
-                raise _FinalError(f"the answer is larger than {MAX_BYTES:,} bytes; cut off")
-            if time.monotonic() > deadline:
-                raise requests.Timeout("the answer trickles")
-            chunks.append(chunk)
-        return b"".join(chunks)
-
-    def _note_time(self, headers: Mapping[str, str]) -> None:
-        if (server_time := _server_time(headers)) is not None:
-            self.server_time = server_time
-
-    def _refusal(self, request: Request, status: int, body: bytes) -> ApiError:
-        words = self._api.parse_error(body)
-        for secret in self._secrets:
-            words = words.replace(secret, "***")
-        words = words[:_WORDS].rstrip(" .")  # more may be said after it
-        message = f"{request.method} {request.path}: {status}{': ' * bool(words)}{words}"
+    def _refusal(self, call: _Call, status: int, body: bytes) -> ApiError:
+        # Made safe before they are cut: half a token would not be known for one.
+        words = safe(self._api.parse_error(body))[:_WORDS].rstrip(" .")  # more may follow
+        message = f"{call.name}: {status}{': ' * bool(words)}{words}"
         if status in {401, 403}:
             return AuthenticationError(f"{message}. Check the token and what it may read", status)
         if status == 404:  # noqa: PLR2004
             return NotFoundError(message, status)
-        if status == 429:  # noqa: PLR2004
-            return RateLimitError(message, status)
         return ApiError(message, status)
-
-
-def _wait(stopped: threading.Event, seconds: float) -> float:
-    """Wait, unless the call is interrupted; return the seconds."""
-    if stopped.wait(max(seconds, 0.0)):
-        raise TransportError("the load was interrupted")
-    return seconds
 
 
 class _FinalError(TransportError):
     """A transport failure that another try would not mend."""
 
 
-def _exhausted(failure: Exception, when: str) -> Exception:
-    """Say how long it was tried, in an error of the same kind."""
+def _may_pass(request: Request, failure: BaseException) -> bool:
+    """Tell whether another try may mend it, and does no harm."""
     if isinstance(failure, ApiError):
-        return type(failure)(f"{failure} ({when})", failure.status)
-    return type(failure)(f"{failure} ({when})")
+        passing = failure.status in _TRANSIENT
+    else:
+        passing = isinstance(failure, TransportError | DataError)
+        passing = passing and not isinstance(failure, _FinalError)
+    return passing and request.reads
 
 
-def _reason(error: Exception) -> str:
+def _backoff(call: _Call, state: tenacity.RetryCallState) -> float:
+    """Wait longer each time, and as long as the server asks."""
+    asked = retry_after(call.headers or {}, time.time()) or 0.0
+    call.headers = None
+    return max(BACKOFF(state), asked)
+
+
+def _is_over(call: _Call, state: tenacity.RetryCallState) -> bool:
+    """Tell whether it was tried often enough, or the next try would begin too late."""
+    return state.attempt_number >= TRIES or time.monotonic() + state.upcoming_sleep > call.deadline
+
+
+def _target(call: _Call, url: str, location: str) -> str:
+    """Return where a redirect leads, if that is the same server."""
+    try:
+        target = urljoin(url, location)
+        here, there = urlsplit(url), urlsplit(target)
+    except ValueError:
+        raise _FinalError(f"{call.name}: redirected to an address that is none") from None
+    if there[:2] != here[:2]:
+        raise _FinalError(
+            f"{call.name}: the server redirects to {there.netloc}; the token goes to no other "
+            "server"
+        )
+    return target
+
+
+def _read(response: requests.Response) -> bytes:
+    chunks, size = [], 0
+    for chunk in response.iter_content(_CHUNK):
+        size += len(chunk)
+        if size > _deadline.MAX_BYTES:  # unpacked it may be more than on the wire
+            raise TooLargeError(_deadline.MAX_BYTES)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _wait(stopped: threading.Event, seconds: float) -> None:
+    """Wait, unless the call is interrupted."""
+    if stopped.wait(max(seconds, 0.0)):
+        raise TransportError("the load was interrupted")
+
+
+def _without_foreign_words(failure: CapsuleError) -> CapsuleError:
+    """Let an error come only from errors of ours, whose words are safe to show."""
+    failure.__context__ = None
+    if (cause := failure.__cause__) is not None:
+        if not isinstance(cause, CapsuleError):
+            words = CapsuleError(f"{type(cause).__name__}: {cause}")
+            words.__cause__ = cause.__cause__ or cause.__context__
+            cause = words
+        failure.__cause__ = _without_foreign_words(cause)
+    return failure
+
+
+def _failure(call: _Call, error: Exception) -> TransportError:
     """Name a network failure without the library's internals."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, TooLargeError):
+            return _FinalError(f"{call.name}: {chain}")
+        chain = chain.__cause__ or chain.__context__
     if isinstance(error, requests.exceptions.SSLError):
-        return "the server's certificate cannot be verified"
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(
+        return _FinalError(f"{call.name}: the server's certificate cannot be verified")
+    if isinstance(error, requests.Timeout) or time.monotonic() >= call.deadline:
+        what = "no answer in time"
+    elif isinstance(
         error, requests.exceptions.ChunkedEncodingError | requests.exceptions.ContentDecodingError
     ):
-        return "the answer was cut off"
-    if isinstance(error, requests.ConnectionError):
-        return "the connection failed or was lost"
-    return f"the request failed ({type(error).__name__})"
+        what = "the answer was cut off"
+    elif isinstance(error, requests.ConnectionError):
+        what = "the connection failed or was lost"
+    else:
+        what = f"the request failed ({type(error).__name__})"
+    return TransportError(f"{call.name}: {what}")
+
+
+def _check_seconds(name: str, value: float, *, zero: bool = False) -> None:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not fits or not (0 < value <= LONGEST or (zero and value == 0)):
+        least = "0" if zero else "more than 0"
+        raise ArgumentError(f"{name} must be {least} to {LONGEST:,.0f} seconds, not {value!r}")
 
 
 def _check_url(root: str) -> None:
-    parts = urlsplit(root)
+    try:
+        parts = urlsplit(root)
+        named = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its words quote what may be a password
+        raise ArgumentError("the server's address is no http or https URL") from None
     if parts.username or parts.password:
         raise ArgumentError("the URL must not carry credentials; pass the token instead")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ArgumentError(f"{root!r} is no http or https URL")
+    if not named or parts.query or parts.fragment or not root.isprintable() or " " in root:
+        raise ArgumentError(f"{root!r} is no http or https URL of a server")
     if parts.scheme == "http" and not _is_loopback(root):
         raise ArgumentError(
             f"{parts.hostname}: plain http would show the token to the network; use https"
@@ -362,35 +433,3 @@ def _is_loopback(root: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return None
-
-
-def _server_time(headers: Mapping[str, str]) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(headers["Date"])
-    except (KeyError, ValueError, TypeError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _seconds_until_reset(headers: Mapping[str, str]) -> float | None:
-    """Read X-RateLimit-Reset by the server's own clock."""
-    reset = _number(headers.get("X-RateLimit-Reset"))
-    if reset is None:
-        return None
-    now = _server_time(headers) or datetime.now(UTC)
-    return max(reset - now.timestamp(), 0.0)
-
-
-def _retry_after(retries: Retry, headers: Mapping[str, str]) -> float | None:
-    value: Any = headers.get("Retry-After")
-    try:
-        return None if value is None else retries.parse_retry_after(value)
-    except HTTPError:
-        return None

@@ -17,7 +17,7 @@ from lxml import etree
 from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.schema import RAW_NAMES
 
-from ._protocol import Deleted, Page, Query, RawColumns, Record, Request, wire_text
+from ._protocol import Deleted, Page, Query, RawColumns, Record, Request, check_size, wire_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -203,6 +203,7 @@ def parse_created(body: bytes, headers: Mapping[str, str]) -> int:  # noqa: ARG0
 def parse_error(body: bytes) -> str:
     """Read the server's own words from a failed request, empty where there are none."""
     try:
+        check_size(body, (b"<", b'="', b"='"))
         error = etree.fromstring(body, _parser())
     except (etree.XMLSyntaxError, ValueError):
         return ""
@@ -213,6 +214,7 @@ def parse_error(body: bytes) -> str:
 
 def _root(body: bytes, expected: str) -> etree._Element:
     """Parse without entities, DTD or network, and insist on the expected element."""
+    check_size(body, (b"<", b'="', b"='"))
     try:
         element = etree.fromstring(body, _parser())
     except (etree.XMLSyntaxError, ValueError) as error:

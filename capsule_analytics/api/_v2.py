@@ -17,7 +17,17 @@ from requests.utils import parse_header_links
 from capsule_analytics import schema
 from capsule_analytics.errors import ArgumentError, DataError
 
-from ._protocol import Deleted, Field, Page, Query, RawColumns, Record, Request, wire_text
+from ._protocol import (
+    Deleted,
+    Field,
+    Page,
+    Query,
+    RawColumns,
+    Record,
+    Request,
+    check_size,
+    wire_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -340,8 +350,9 @@ def parse_created(body: bytes, headers: Mapping[str, str]) -> int:  # noqa: ARG0
 def parse_error(body: bytes) -> str:
     """Read the server's own words from a failed request, empty where there are none."""
     try:
+        check_size(body, (b",", b"{", b"["))
         data = orjson.loads(body)
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, DataError):
         return ""
     if not isinstance(data, dict):
         return ""
@@ -365,6 +376,7 @@ def _embedded(embed: Sequence[str]) -> dict[str, str]:
 
 
 def _load(body: bytes, expected: str) -> dict[str, Any]:
+    check_size(body, (b",", b"{", b"["))
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:

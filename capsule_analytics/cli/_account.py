@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from capsule_analytics._safe_text import keep_secret
 from capsule_analytics.errors import ConfigError
 
-from ._run import Day
+from ._run import Day, Seconds, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,11 +84,19 @@ account_options = options(
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Seconds(),
         default=60.0,
         show_default=True,
         metavar="SECONDS",
         help="Seconds within which each page must arrive, retries included.",
+    ),
+    click.option(
+        "--max-wait",
+        type=Seconds(zero=True),
+        default=3600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Seconds that a page may wait for the server's request limit to reset.",
     ),
     click.option(
         "--workers",
@@ -170,6 +179,7 @@ def connect(
     api_version: str,
     token_file: Path | None,
     timeout: float,
+    max_wait: float,
 ) -> CapsuleClient:
     """Open the connection that the options describe."""
     from capsule_analytics import CapsuleClient  # noqa: PLC0415 - pandas, not for --help
@@ -182,7 +192,8 @@ def connect(
         api_version=api_version,
         base_url=base_url,
         timeout=timeout,
-        on_wait=_terminal.announce_wait,
+        max_wait=max_wait,
+        on_wait=_terminal.announce_wait(account or str(base_url)),
     )
 
 
@@ -192,6 +203,7 @@ def _token(token_file: Path | None) -> str:
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
         if not token:
             raise click.UsageError(f"no token: set {TOKEN_VARIABLE} or give --token-file")
+        keep_secret(token)
         return token
     return read_token(token_file)
 
@@ -206,10 +218,11 @@ def read_token(file: Path) -> str:
     """
     try:
         if os.name == "posix" and file.stat().st_mode & 0o077:
-            click.echo(f"Warning: others can read {file}; run chmod 600 on it.", err=True)
+            say(f"Warning: others can read {file}; run chmod 600 on it.", error=True)
         token = file.read_text(encoding="utf-8-sig").strip()  # editors on Windows write a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the token file cannot be read: {error}") from error
     if not token:
         raise ConfigError(f"the token file {file} is empty")
+    keep_secret(token)
     return token

@@ -50,7 +50,7 @@ class Account:
         """What it is called in messages."""
         return self.name or str(self.base_url)
 
-    def connect(self, timeout: float) -> CapsuleClient:
+    def connect(self, timeout: float, max_wait: float) -> CapsuleClient:
         """Open a connection of its own, with its own rate limit.
 
         Raises
@@ -68,7 +68,8 @@ class Account:
             api_version=self.api_version,
             base_url=self.base_url,
             timeout=timeout,
-            on_wait=_terminal.announce_wait,
+            max_wait=max_wait,
+            on_wait=_terminal.announce_wait(self.label),
         )
 
     def _token(self) -> str:

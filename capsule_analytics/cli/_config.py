@@ -12,6 +12,7 @@ import click
 from capsule_analytics.errors import ConfigError
 
 from ._account import options
+from ._run import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ def config_option(*commands: str, init: bool = False) -> Callable[[Any], Any]:
         path: Path = ctx.meta[_CONFIG] or DEFAULT
         if ctx.meta.get(_INIT):
             write_template(path)
-            click.echo(f"Wrote {path}; edit it, then run {ctx.info_name}.")
+            say(f"Wrote {path}; edit it, then run {ctx.info_name}.")
             ctx.exit()
         if path.is_file():
             known = {name for command in commands for name in _long_names(_found(command))}

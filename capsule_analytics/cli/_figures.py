@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from capsule_analytics import calibration, fx, history
 from capsule_analytics.errors import HistoryError
+
+from ._run import say
 
 if TYPE_CHECKING:
     from datetime import date
@@ -41,10 +41,10 @@ def calibrated(pipeline: Pipeline, store: Path | None, *, sample: bool) -> Pipel
     days = _snapshots(pipeline, store, sample=sample)
     model = calibration.fit(calibration.outcomes(days, pipeline))
     if model.deals < calibration.SMALL_SAMPLE:
-        click.echo(
+        say(
             f"Probabilities stay as stated: {model.deals} deals have ended since the first"
             f" snapshot, and {calibration.SMALL_SAMPLE} are needed to correct them.",
-            err=True,
+            error=True,
         )
         return pipeline
     return calibration.calibrate(pipeline, model)

@@ -126,7 +126,7 @@ def _load(
 
 
 def record_all(
-    store: Store, accounts: Sequence[Account], how: Loading, timeout: float
+    store: Store, accounts: Sequence[Account], how: Loading, timeout: float, max_wait: float
 ) -> Iterator[tuple[str, pd.Series | CapsuleError | OSError]]:
     """Record several accounts at the same time, each with its own connection and rate limit.
 
@@ -140,6 +140,8 @@ def record_all(
         How they are loaded.
     timeout
         Seconds within which each page must arrive.
+    max_wait
+        Seconds that a page may wait for the request limit.
 
     Yields
     ------
@@ -148,7 +150,7 @@ def record_all(
     lock = Lock()
 
     def one(account: Account) -> tuple[str, pd.Series]:
-        with account.connect(timeout) as client:
+        with account.connect(timeout, max_wait) as client:
             name = record(store, client, how, alone=lock)
         with lock:
             return name, store.snapshots(name).iloc[-1]

@@ -13,7 +13,7 @@ from ._account import account_options, filter_options, load_account
 from ._checks import check_options
 from ._config import config_option
 from ._portfolio import portfolio_options, report_portfolio
-from ._run import Day, finish, run
+from ._run import Day, finish, run, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -174,8 +174,8 @@ def report(out: Path, **chosen: Any) -> None:  # noqa: ANN401 - the options, by 
 
 
 _LOADING = (
-    "sample", "account", "base_url", "api_version", "token_file", "timeout", "workers", "resume",
-    "milestone", "tag", "owner", "as_of",
+    "sample", "account", "base_url", "api_version", "token_file", "timeout", "max_wait",
+    "workers", "resume", "milestone", "tag", "owner", "as_of",
 )  # fmt: skip
 _FILTERS = ("milestone", "tag", "owner")
 _INPUTS = ("targets", "rates", "token_file")
@@ -209,7 +209,7 @@ def _figures(pipeline: Pipeline, **chosen: Any) -> tuple[Pipeline, Options]:  # 
     if chosen["targets"] is not None:
         goals = targets.read_targets(chosen["targets"])
         for sentence in targets.unmatched(pipeline, goals):
-            click.echo(f"Warning: {sentence}.", err=True)
+            say(f"Warning: {sentence}.", error=True)
     same = (
         "by", "period", "fiscal_year_start", "overdue", "correlation", "target", "formats",
         "html", "xlsx",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import sys
 import traceback
@@ -12,9 +14,11 @@ from typing import Any
 
 import click
 
+from capsule_analytics._safe_text import one_line, safe
 from capsule_analytics.errors import CapsuleError
 
 INTERRUPTED = 130
+DAY = 86_400.0
 
 
 class Day(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
@@ -33,6 +37,50 @@ class Day(click.ParamType):  # type: ignore[type-arg] # generic only in newer re
             return value if isinstance(value, date) else date.fromisoformat(value)
         except ValueError:
             self.fail(f"{value!r} is no day of the form YYYY-MM-DD", param, ctx)
+
+
+class Seconds(click.ParamType):  # type: ignore[type-arg] # generic only in newer releases
+    """A length of time within a day, as the client takes it.
+
+    Parameters
+    ----------
+    zero
+        Whether it may be none.
+    """
+
+    name = "seconds"
+
+    def __init__(self, *, zero: bool = False) -> None:
+        self._least = "0" if zero else "more than 0"
+        self._zero = zero
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click passes what it has
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Read the seconds; not a number is none, and infinity is no limit."""
+        try:
+            seconds = float(value)
+        except (TypeError, ValueError):
+            seconds = math.nan
+        if not (0 < seconds <= DAY or (self._zero and seconds == 0)):
+            self.fail(f"{value!r} is not {self._least} to {DAY:,.0f} seconds", param, ctx)
+        return seconds
+
+
+def say(text: object, *, error: bool = False) -> None:
+    """Print one line: the way out for all that the commands say outside of tables.
+
+    Parameters
+    ----------
+    text
+        What to say. Names and servers' words may be in it.
+    error
+        Whether it goes to standard error.
+    """
+    click.echo(one_line(text), err=error)
 
 
 def run(command: click.Command, args: list[str] | None = None) -> int:
@@ -54,10 +102,11 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
     try:
         code = command.main(args, standalone_mode=False)
     except click.UsageError as error:
-        error.show()
+        error.show(words := io.StringIO())
+        click.echo(safe(words.getvalue().rstrip("\n")), err=True)  # it may quote the configuration
         return 2
     except click.Abort:
-        click.echo("Interrupted; nothing was written.", err=True)
+        say("Interrupted; nothing was written.", error=True)
         return INTERRUPTED
     except (CapsuleError, click.ClickException, OSError) as error:
         message = str(error)
@@ -65,18 +114,19 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
             message = error.format_message()
         elif isinstance(error, OSError) and error.filename is not None:
             message = f"{error.filename}: {error.strerror}"
-        click.echo(f"Error: {' '.join(message.split())}", err=True)
+        say(f"Error: {message}", error=True)
         cause = error.__cause__
         while verbose and cause is not None:
-            click.echo(f"  because of {type(cause).__name__}: {cause}", err=True)
+            kind = "" if type(cause) is CapsuleError else f"{type(cause).__name__}: "
+            say(f"because of {kind}{cause}", error=True)
             cause = cause.__cause__
         return 1
     except Exception as error:  # noqa: BLE001 - a user is shown one line, whatever happens
         where = traceback.extract_tb(error.__traceback__)[-1]
-        click.echo(
+        say(
             f"Error: this should not happen, please report it: {type(error).__name__} "
             f"in {Path(where.filename).name}, line {where.lineno}: {error}",
-            err=True,
+            error=True,
         )
         return 1
     return int(code or 0)
@@ -84,7 +134,7 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Tell a warning as a user reads it, without the line of code that gave it."""
-    click.echo(f"Warning: {message}", err=True)
+    say(f"Warning: {message}", error=True)
 
 
 def finish(code: int) -> None:

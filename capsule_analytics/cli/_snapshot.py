@@ -12,7 +12,7 @@ from capsule_analytics import __version__
 from ._account import account_options, connect, is_typed, one_account, typed_wins
 from ._accounts import read_accounts
 from ._config import config_option
-from ._run import finish, run
+from ._run import finish, run, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,10 +106,12 @@ def snapshot(  # noqa: PLR0917 - click passes them by name
     failed = 0
     with history.open_store(store_path) as store:
         if several is not None:
-            for name, found in _recording.record_all(store, several, how, account["timeout"]):
+            for name, found in _recording.record_all(
+                store, several, how, account["timeout"], account["max_wait"]
+            ):
                 if isinstance(found, Exception):
                     failed += 1
-                    click.echo(f"Error: {name}: {' '.join(str(found).split())}", err=True)
+                    say(f"Error: {name}: {found}", error=True)
                 else:
                     _tell(name, found, store)
         elif account.pop("sample"):
@@ -120,13 +122,13 @@ def snapshot(  # noqa: PLR0917 - click passes them by name
             _tell(name, store.snapshots(name).iloc[-1], store)
         if export is not None:
             files = store.export_parquet(export)
-            click.echo(f"Parquet: {len(files):,} files in {export}")
+            say(f"Parquet: {len(files):,} files in {export}")
     if failed:
         raise click.ClickException(f"{failed} of {len(several or ())} accounts not recorded")
 
 
 def _tell(name: str, taken: pd.Series, store: Store) -> None:
-    click.echo(
+    say(
         f"Snapshot of {name} at {taken['taken_at']:%Y-%m-%d %H:%M} UTC ({taken['kind']}): "
         f"{taken['deals']:,} deals, {taken['changed']:,} new or changed, "
         f"{taken['deleted']:,} deleted. Store: {store.path}"

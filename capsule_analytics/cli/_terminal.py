@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from capsule_analytics._safe_text import one_line, safe
 from capsule_analytics._words import whole_number
 
 if TYPE_CHECKING:
@@ -19,12 +21,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from rich.text import Text
 
     from capsule_analytics.report import Written
     from capsule_analytics.schema import Pipeline
 
 _WIDE = 140
 _ROWS = 18  # months and currencies of the summary; the CSV has them all
+
+
+class _Console(Console):
+    """Prints words that are safe to print; whatever it prints passes here."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401
+        """Turn words into what is laid out."""
+        return super().render_str(safe(text), **options)
 
 
 @contextmanager
@@ -40,12 +51,12 @@ def loading(what: str) -> Iterator[Callable[[int], None]]:
     ------
     A function to call with the number of records of each page.
     """
-    console = Console(stderr=True)
+    console = _Console(stderr=True)
     if not console.is_terminal:
         yield lambda _: None
         return
     progress = Progress(
-        TextColumn(f"Loading {what}"),
+        TextColumn(f"Loading {escape(one_line(what))}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f} opportunities"),
         TimeElapsedColumn(),
@@ -57,12 +68,27 @@ def loading(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda records: progress.advance(task, records)
 
 
-def announce_wait(until: datetime) -> None:
-    """Say that the server's rate limit makes the run wait, and until when."""
-    Console(stderr=True).print(
-        f"The hourly request limit is used up; waiting until {until:%H:%M:%S} as the server asks.",
-        highlight=False,
-    )
+def announce_wait(account: str) -> Callable[[datetime], None]:
+    """Say that the server's request limit makes the run wait, and until when.
+
+    Parameters
+    ----------
+    account
+        Whose limit it is; several accounts may be loaded at the same time.
+
+    Returns
+    -------
+    What to call with the local time at which the limit resets.
+    """
+
+    def announce(until: datetime) -> None:
+        _Console(stderr=True, highlight=False, markup=False).print(
+            f"{account}: the request limit is used up; waiting until {until:%H:%M:%S}, when it "
+            "resets.",
+            soft_wrap=True,
+        )
+
+    return announce
 
 
 def summary(pipeline: Pipeline, table: pd.DataFrame, files: list[Path]) -> None:
@@ -99,7 +125,7 @@ def portfolio_summary(written: Written) -> None:
 
 def _plain_console() -> Console:
     """Print what is given as it is; wide where nobody's screen is the limit."""
-    console = Console(highlight=False, markup=False)  # names may have brackets
+    console = _Console(highlight=False, markup=False)  # names may have brackets
     if not console.is_terminal:
         console.width = _WIDE
     return console

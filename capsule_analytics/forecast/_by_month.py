@@ -19,7 +19,6 @@ from capsule_analytics._deals import (
     sums,
     table_of,
 )
-from capsule_analytics.schema import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,8 +46,8 @@ def by_month(
     ----------
     deals
         A pipeline; or its columns as a pandas or Polars frame, a DuckDB relation, a Dask DataFrame,
-        or anything that speaks Arrow. An engine sums its own columns, which may be larger than
-        memory.
+        anything that speaks Arrow, or a day of a portfolio (`portfolio.Portfolio.on`). An engine
+        sums its own columns, which may be larger than memory.
     by
         Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account,
         or ``field:NAME`` for a custom field.
@@ -107,7 +106,7 @@ def by_month(
     if ranges or target is not None:
         keys = ["bucket", "currency", *placing.groups]
         summed = _with_ranges(summed, add_up(table, alike, placing), keys, correlation, target)
-    return placing.dated(summed, deals.account if isinstance(deals, Pipeline) else "")
+    return placing.dated(summed, deals)
 
 
 def _with_ranges(

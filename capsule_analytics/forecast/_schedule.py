@@ -31,7 +31,7 @@ from capsule_analytics._deals import (
     split,
     table_of,
 )
-from capsule_analytics.schema import DURATION_BASES, TEXT, Pipeline
+from capsule_analytics.schema import DURATION_BASES, TEXT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,8 +114,7 @@ def revenue_schedule(
     )  # fmt: skip
     summed = combine([add_up(table, earned, placing, _DURATION)])
     due = (summed[list(AMOUNTS)] != 0).any(axis=1)
-    account = deals.account if isinstance(deals, Pipeline) else ""
-    return placing.dated(summed[due].reset_index(drop=True), account)
+    return placing.dated(summed[due].reset_index(drop=True), deals)
 
 
 def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:

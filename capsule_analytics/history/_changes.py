@@ -7,7 +7,7 @@ that counts on both days is a change of value; so the parts sum to the differenc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -50,11 +50,25 @@ class _Day(NamedTuple):
     cents: NDArray[np.float64]  # whole numbers, which floats add exactly up to 2**53
 
 
+class Changing(Protocol):
+    """A day that can tell by itself what changed until another: one of a portfolio."""
+
+    def changed_to(
+        self,
+        after: Any,  # noqa: ANN401 - a day of its own kind
+        *,
+        period: tuple[date | str, date | str] | None,
+        by: Literal["account"] | None,
+    ) -> pd.DataFrame:
+        """Make the bridge to another day."""
+
+
 def changes(
-    before: Pipeline,
-    after: Pipeline,
+    before: Pipeline | Changing,
+    after: Pipeline | Changing,
     *,
     period: tuple[date | str, date | str] | None = None,
+    by: Literal["account"] | None = None,
 ) -> pd.DataFrame:
     """Explain how one day's open pipeline became another's, by currency.
 
@@ -74,17 +88,20 @@ def changes(
     Parameters
     ----------
     before, after
-        The account on the two days.
+        The account on the two days; or two days of a portfolio (`portfolio.Portfolio.on`).
     period
         First and last day of the closing period that the bridge is about; None means all open
         deals, with or without a date.
+    by
+        For a portfolio: account, or None for the total of all accounts.
 
     Returns
     -------
     Eleven rows a currency, by currency with a missing one last: ``currency``, ``part``
     (categorical, in the order above with opening first and closing last), ``deals``, and
-    ``value`` in the currency, whole cents, negative for what went. For each currency the value of
-    ``closing`` is the sum of all the others. Deals of unknown value count 0.
+    ``value`` in the currency, whole cents, negative for what went; where asked for, the same for
+    each ``account``, which comes first. For each currency the value of ``closing`` is the sum of
+    all the others. Deals of unknown value count 0.
 
     Raises
     ------
@@ -100,6 +117,12 @@ def changes(
     >>> bool(pounds.drop("closing").sum() == pounds["closing"])
     True
     """
+    if hasattr(before, "changed_to"):
+        return before.changed_to(after, period=period, by=by)
+    if by is not None:
+        raise ArgumentError("only the changes of a portfolio are by account")
+    if not isinstance(before, Pipeline) or not isinstance(after, Pipeline):
+        raise ArgumentError("the two days are a Pipeline each, or both of one portfolio")
     _of_one_account(before, after)
     table = bridge([moved(before.opportunities, after.opportunities, period=period)])
     return _noted(table, before, after, period)

@@ -7,6 +7,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from capsule_analytics._safe_text import safe
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -41,8 +43,9 @@ def missing_letters_told() -> Iterator[None]:
     if not letters:
         return
     more = f" and {len(letters) - _NAMED} more" if len(letters) > _NAMED else ""
+    named = safe(" ".join(list(letters)[:_NAMED]))
     warnings.warn(
-        f"no installed font has the letters {' '.join(list(letters)[:_NAMED])}{more}: names in the "
+        f"no installed font has the letters {named}{more}: names in the "
         f"charts show boxes in their place; install a font of that script, such as one of Noto",
         UserWarning,
         stacklevel=3,

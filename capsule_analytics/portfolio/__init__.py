@@ -24,11 +24,10 @@ Examples
 
 from __future__ import annotations
 
-from ._portfolio import Placing as Placing
 from ._portfolio import Portfolio
-from ._portfolio import Ranging as Ranging
+from ._portfolio import Summing as Summing
+from ._portfolio import parted as parted
+from ._table import OnDay
 from ._table import OnError as OnError
 
-__all__ = [
-    "Portfolio",
-]
+__all__ = ["OnDay", "Portfolio"]

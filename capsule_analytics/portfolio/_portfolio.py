@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast, get_args
 
-from capsule_analytics import forecast
+from capsule_analytics import forecast, history
 from capsule_analytics._deals import day_of
 from capsule_analytics.errors import ArgumentError
-from capsule_analytics.history import bridge
 
 from ._check import check_units
 from ._files import Unit, place_of, units
 from ._read import Conversion, run_here, run_on_dask
-from ._table import MOVING, Held, OnError, compared
+from ._table import OnDay, OnError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,37 +29,23 @@ if TYPE_CHECKING:
 Engine = Literal["duckdb", "dask"]
 
 
-class Placing(TypedDict, total=False):
-    """How deals are placed; see `forecast.by_month` for each.
+class Viewing(TypedDict, total=False):
+    """How a portfolio is looked at; see `Portfolio.on` for each."""
 
-    Attributes
-    ----------
-    period
-        month, quarter or year.
-    fiscal_year_start
-        First month of the fiscal year, 1 to 12.
-    overdue
-        keep, roll or drop.
-    """
+    as_of: date | str | None
+    home_currency: str | None
+    rates: Rates | None
+    missing_rate: Missing
+    engine: Engine | None
+    scheduler: str | None
+
+
+class Summing(Viewing, total=False):
+    """How a portfolio is looked at, and its deals summed; see `forecast.by_month` for each."""
 
     period: Period
     fiscal_year_start: int
     overdue: Overdue
-
-
-class Ranging(Placing, total=False):
-    """How deals are placed and how sure their totals are; see `forecast.by_month` for each.
-
-    Attributes
-    ----------
-    ranges
-        Add ``p10``, ``p50`` and ``p90``.
-    correlation
-        How strongly deals rise and fall together, 0 to 1.
-    target
-        Add ``chance``, to reach this amount.
-    """
-
     ranges: bool
     correlation: float
     target: float | None
@@ -123,20 +107,18 @@ class Portfolio:
         """The days on which there is a snapshot of some account, oldest first."""
         return sorted({unit.day for unit in self._units})
 
-    def by_month(
+    def on(
         self,
-        *,
         day: date | str | None = None,
+        *,
         as_of: date | str | None = None,
-        by: str | Sequence[str] | None = "account",
         home_currency: str | None = None,
         rates: Rates | None = None,
         missing_rate: Missing = "error",
         engine: Engine | None = None,
         scheduler: str | None = None,
-        **how: Unpack[Ranging],
-    ) -> pd.DataFrame:
-        """Sum the pipelines of all accounts by close month and currency.
+    ) -> OnDay:
+        """Return the portfolio on a day, to be given to `forecast` and `history.changes`.
 
         Parameters
         ----------
@@ -145,9 +127,6 @@ class Portfolio:
             Days may be text, as 2026-10-15.
         as_of
             The day from which to look; None means `day`, or else the newest day that counts.
-        by
-            What to group by beside currency, as for `forecast.by_month`; None for the total of
-            all accounts.
         home_currency
             Convert every amount to this currency first (see `fx.convert`).
         rates
@@ -160,16 +139,55 @@ class Portfolio:
         scheduler
             Address of the scheduler of a Dask cluster, such as ``tcp://10.0.0.5:8786``. Its workers
             need this package and must be able to read the export at the same address.
-        **how
-            period, fiscal_year_start, overdue, ranges, correlation and target, as for
-            `forecast.by_month`. With ranges or a target the export is read twice.
 
         Returns
         -------
-        As `forecast.by_month` returns it. ``attrs`` has ``day`` and ``oldest_day`` (of the
-        snapshots that count), ``accounts`` (how many do) and ``left_out``: one entry an account
-        without a snapshot so early or, with ``on_error="skip"``, one that cannot be read, each
-        with ``account``, ``day``, ``path`` and ``problem``.
+        What `forecast.by_month`, `forecast.revenue_schedule` and `history.changes` take like a
+        pipeline; by ``account`` is one of the groups. The ``attrs`` of their tables have ``day``
+        and ``oldest_day`` (of the snapshots that count), ``accounts`` (how many do) and
+        ``left_out``: one entry an account without a snapshot so early or, with
+        ``on_error="skip"``, one that cannot be read, each with ``account``, ``day``, ``path`` and
+        ``problem``.
+
+        Raises
+        ------
+        ArgumentError
+            If an option is not valid, or no snapshot is so old.
+        """
+        chosen, late = self._chosen(day)
+        day = day if as_of is None else as_of
+        looked = max(unit.day for unit in chosen) if day is None else day_of(day)
+        run, conversion = _runner(engine, scheduler), None
+        if home_currency is not None:
+            from capsule_analytics.fx import ecb_rates  # noqa: PLC0415 - reads a large file
+
+            conversion = Conversion(home_currency, rates or ecb_rates(), looked, missing_rate)
+        return OnDay(self._place, chosen, looked, conversion, run, self._on_error, late)
+
+    def by_month(
+        self,
+        *,
+        day: date | str | None = None,
+        by: str | Sequence[str] | None = "account",
+        **options: Unpack[Summing],
+    ) -> pd.DataFrame:
+        """Sum the pipelines of all accounts by close month and currency.
+
+        Parameters
+        ----------
+        day
+            As for `on`.
+        by
+            What to group by beside currency, as for `forecast.by_month`; None for the total of
+            all accounts.
+        **options
+            as_of, home_currency, rates, missing_rate, engine and scheduler as for `on`; period,
+            fiscal_year_start, overdue, ranges, correlation and target as for `forecast.by_month`.
+            With ranges or a target the export is read twice.
+
+        Returns
+        -------
+        As `forecast.by_month` returns it for the day that `on` gives.
 
         Raises
         ------
@@ -182,58 +200,34 @@ class Portfolio:
         TransportError
             If no scheduler answers.
         """
-        held = self._held(
-            *self._chosen(day),
-            as_of=day if as_of is None else as_of,
-            run=_runner(engine, scheduler),
-            home_currency=home_currency,
-            rates=rates,
-            missing=missing_rate,
-        )
-        table = forecast.by_month(held, by=by, as_of=held.as_of, **how)
-        return held.noted(table)
+        viewing, how = parted(options)
+        return forecast.by_month(self.on(day, **viewing), by=by, **how)
 
     def revenue_schedule(
         self,
         *,
         day: date | str | None = None,
-        as_of: date | str | None = None,
         by: str | Sequence[str] | None = "account",
-        home_currency: str | None = None,
-        rates: Rates | None = None,
-        missing_rate: Missing = "error",
-        engine: Engine | None = None,
-        scheduler: str | None = None,
-        **placing: Unpack[Placing],
+        **options: Unpack[Summing],
     ) -> pd.DataFrame:
         """Spread the deals of all accounts over the months in which they are earned.
 
         Parameters
         ----------
-        day, as_of, by, home_currency, rates, missing_rate, engine, scheduler
-            As for `by_month`.
-        **placing
-            period, fiscal_year_start and overdue, as for `forecast.revenue_schedule`.
+        day, by, **options
+            As for `by_month`, without ranges.
 
         Returns
         -------
-        As `forecast.revenue_schedule` returns it, with the ``attrs`` of `by_month`.
+        As `forecast.revenue_schedule` returns it for the day that `on` gives.
 
         Raises
         ------
         DataError, ArgumentError, RateError, TransportError
             As for `by_month`.
         """
-        held = self._held(
-            *self._chosen(day),
-            as_of=day if as_of is None else as_of,
-            run=_runner(engine, scheduler),
-            home_currency=home_currency,
-            rates=rates,
-            missing=missing_rate,
-        )
-        table = forecast.revenue_schedule(held, by=by, as_of=held.as_of, **placing)
-        return held.noted(table)
+        viewing, how = parted(options)
+        return forecast.revenue_schedule(self.on(day, **viewing), by=by, **how)
 
     def changes(
         self,
@@ -242,11 +236,7 @@ class Portfolio:
         *,
         period: tuple[date | str, date | str] | None = None,
         by: Literal["account"] | None = "account",
-        home_currency: str | None = None,
-        rates: Rates | None = None,
-        missing_rate: Missing = "error",
-        engine: Engine | None = None,
-        scheduler: str | None = None,
+        **viewing: Unpack[Viewing],
     ) -> pd.DataFrame:
         """Explain how the open pipelines of one day became those of another.
 
@@ -260,48 +250,20 @@ class Portfolio:
             `history.changes`; None means all open deals.
         by
             account; or None for the total of all accounts.
-        home_currency, rates, missing_rate, engine, scheduler
-            As for `by_month`. Open deals of both days take the rates of the later one, so that a
+        **viewing
+            As for `on`. Open deals of both days take the rates of the later one, so that a
             difference is a change of the deals and not of the rates.
 
         Returns
         -------
-        As `history.changes` returns it, with ``account`` first unless `by` is None. ``attrs`` has
-        ``before`` and ``after`` (the newest snapshots that count), ``oldest_day``, ``accounts`` and
-        ``left_out``: also the accounts without a snapshot on the first day.
+        As `history.changes` returns it for two days that `on` gives.
 
         Raises
         ------
         DataError, ArgumentError, RateError, TransportError
             As for `by_month`.
         """
-        if by not in {None, "account"}:
-            raise ArgumentError(f"changes are by account or in total, not by {by!r}")
-        before, after = day_of(before), None if after is None else day_of(after)
-        if after is not None and after < before:
-            raise ArgumentError(f"the first day, {before}, is after the second, {after}")
-        firsts, late = self._chosen(before)
-        last_of = {unit.account: unit for unit in self._chosen(after)[0]}
-        pairs = [(unit, last_of[unit.account]) for unit in firsts]
-        chosen = [unit for pair in pairs for unit in dict.fromkeys(pair)]
-        held = self._held(
-            chosen,
-            late,
-            as_of=after,
-            run=_runner(engine, scheduler),
-            home_currency=home_currency,
-            rates=rates,
-            missing=missing_rate,
-            whole=True,
-        )
-        groups = () if by is None else (by,)
-        days = {last.account: (first.day, last.day) for first, last in pairs}
-        part = partial(compared, days, period, groups)
-        table = held.noted(bridge([held.add_up(part, ("id", *MOVING))], groups))
-        read = days.keys() - {found["account"] for found in held.left_out}
-        table.attrs["before"] = max(days[name][0] for name in read).isoformat()
-        table.attrs["after"] = table.attrs.pop("day")
-        return table
+        return history.changes(self.on(before), self.on(after, **viewing), period=period, by=by)
 
     def check(self, day: date | str | None = None) -> pd.DataFrame:
         """List what is wrong with the export, by reading all of it.
@@ -338,25 +300,13 @@ class Portfolio:
         ]
         return list(newest.values()), late
 
-    def _held(
-        self,
-        chosen: list[Unit],
-        late: list[dict[str, str]],
-        *,
-        as_of: date | str | None,
-        run: Run,
-        home_currency: str | None,
-        rates: Rates | None,
-        missing: Missing,
-        whole: bool = False,
-    ) -> Held:
-        as_of = max(unit.day for unit in chosen) if as_of is None else day_of(as_of)
-        conversion = None
-        if home_currency is not None:
-            from capsule_analytics.fx import ecb_rates  # noqa: PLC0415 - reads a large file
 
-            conversion = Conversion(home_currency, rates or ecb_rates(), as_of, missing)
-        return Held(self._place, chosen, as_of, conversion, run, self._on_error, late, whole)
+def parted(options: Summing) -> tuple[Viewing, dict[str, Any]]:
+    """Part what `Portfolio.on` takes from what the figure takes."""
+    names = Viewing.__annotations__
+    viewing = {name: value for name, value in options.items() if name in names}
+    how = {name: value for name, value in options.items() if name not in names}
+    return cast("Viewing", viewing), how
 
 
 def _runner(engine: Engine | None, scheduler: str | None) -> Run:

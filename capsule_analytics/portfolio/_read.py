@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import date
 
+    import duckdb
+
     from ._files import Place, Unit
 
 _FETCHED_AT_ONCE = 8
@@ -25,6 +28,8 @@ _FETCHED_AT_ONCE = 8
 
 _PATIENCE = 20.0
 """Seconds within which the scheduler of a cluster must answer."""
+
+_NO_STATUS = "has deals without a status: open, won and lost cannot be told apart"
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,9 @@ class Reading:
         How amounts are converted first; None for not at all.
     whole
         Give `part` all deals of a batch at once, not a chunk at a time: it compares days.
+    here
+        From a relation with ``account`` to the partial sums, where DuckDB can make them from local
+        files by itself; None where it cannot.
     """
 
     place: Place
@@ -88,6 +96,7 @@ class Reading:
     columns: tuple[str, ...]
     conversion: Conversion | None
     whole: bool = False
+    here: Callable[[duckdb.DuckDBPyRelation], pd.DataFrame] | None = None
 
     def __call__(self, batch: Sequence[Unit]) -> Result:
         """Sum a batch; where it cannot be read, sum its accounts one by one and leave out some."""
@@ -100,7 +109,7 @@ class Reading:
         if not kept:
             return Result([], left_out)
         try:
-            return Result([add(map(self._sum, self._chunks(kept)))], left_out)
+            return Result([self._summed(kept)], left_out)
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except (duckdb.Error, pa.ArrowException, OSError, DataError) as error:
@@ -124,9 +133,23 @@ class Reading:
             return unit.files[0]
         return f"{self.place.address}/account={quote(unit.account, safe='')}/day={unit.day}"
 
+    def _summed(self, batch: Sequence[Unit]) -> pd.DataFrame:
+        """Sum a batch where it lies, if DuckDB can, or else as frames."""
+        system, _ = self.place.open()
+        if self.here is None or "file" not in _protocols(system):
+            return add(map(self._sum, self._chunks(batch)))
+        held = {file: unit for unit in batch for file in unit.files}
+        with _local(held) as relation:
+            unknown = "status" not in relation.columns
+            if unknown or relation.filter("status IS NULL").limit(1).fetchall():
+                raise DataError(_NO_STATUS)
+            lacking = [name for name in self.columns if name not in relation.columns]
+            nothing = "".join(f', NULL::VARCHAR AS "{name}"' for name in lacking)
+            return self.here(relation.project(f"*{nothing}"))
+
     def _sum(self, frame: pd.DataFrame) -> pd.DataFrame:
         if frame["status"].isna().any():
-            raise DataError("has deals without a status: open, won and lost cannot be told apart")
+            raise DataError(_NO_STATUS)
         if self.conversion is not None:
             how = self.conversion
             frame = fx.convert(frame, how.home, how.rates, as_of=how.as_of, missing=how.missing)
@@ -149,21 +172,8 @@ class Reading:
         return self._fetched_frames(system, held)
 
     def _local_frames(self, held: dict[str, Unit]) -> Iterator[pd.DataFrame]:
-        import duckdb  # noqa: PLC0415 - an optional dependency
-
-        with duckdb.connect(config=OFFLINE) as connection:
-            # Rows need no order to be summed, and keeping it costs memory.
-            connection.execute("SET preserve_insertion_order = false")
-            relation = connection.read_parquet(
-                list(held), union_by_name=True, filename=True, hive_partitioning=False
-            )
-            for frame in frames(relation, [*self.columns, "filename"]):
-                files = frame.pop("filename").cat
-                units = [held[name] for name in files.categories]
-                yield frame.assign(
-                    account=_of_files(files, [unit.account for unit in units]),
-                    day=_of_files(files, [unit.day.isoformat() for unit in units]),
-                )
+        with _local(held) as relation:
+            yield from frames(relation, [*self.columns, "account", "day"])
 
     def _fetched_frames(self, system: Any, held: dict[str, Unit]) -> Iterator[pd.DataFrame]:  # noqa: ANN401
         """Fetch several files at a time.
@@ -194,12 +204,21 @@ class Reading:
                 yield framed(table, unit.account, unit.day.isoformat())
 
 
-def _of_files(files: pd.Series, values: list[str]) -> pd.Categorical:
-    """Give each row what is known of its file; ``files`` is the accessor of a categorical."""
-    codes, labels = pd.factorize(pd.Index(values, dtype=object))
-    return pd.Categorical.from_codes(
-        codes[files.codes] if len(codes) else files.codes, categories=labels
-    )
+@contextmanager
+def _local(held: dict[str, Unit]) -> Iterator[duckdb.DuckDBPyRelation]:
+    """Open local files as one relation, each row with its account and day."""
+    import duckdb  # noqa: PLC0415 - an optional dependency
+
+    with duckdb.connect(config=OFFLINE) as connection:
+        # Rows need no order to be summed, and keeping it costs memory.
+        connection.execute("SET preserve_insertion_order = false")
+        deals = connection.read_parquet(
+            list(held), union_by_name=True, filename=True, hive_partitioning=False
+        )
+        connection.execute("CREATE TABLE units (filename VARCHAR, account VARCHAR, day VARCHAR)")
+        rows = [(file, unit.account, unit.day.isoformat()) for file, unit in held.items()]
+        connection.executemany("INSERT INTO units VALUES (?, ?, ?)", rows)
+        yield deals.join(connection.table("units"), "filename")
 
 
 def _protocols(system: object) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from capsule_analytics._deals import NEEDED
-from capsule_analytics.errors import DataError
-from capsule_analytics.history import DEAL_COLUMNS, moved
+from capsule_analytics._deals import NEEDED, add_relation, plain
+from capsule_analytics.errors import ArgumentError, DataError
+from capsule_analytics.history import DEAL_COLUMNS, bridge, moved
 
 from ._files import batches
 from ._read import Reading
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import date
 
+    import duckdb
     import pandas as pd
+
+    from capsule_analytics._deals import Measure, Placing
 
     from ._files import Place, Unit
     from ._read import Conversion, Result
@@ -47,9 +51,25 @@ def compared(
     return moved(*views, period=period, groups=groups)
 
 
+def _measured(
+    measure: Measure, placing: Placing, more: Sequence[str], frame: pd.DataFrame
+) -> pd.DataFrame:
+    """Measure a chunk of deals that has come into memory."""
+    return measure(plain(frame, placing, more), placing)
+
+
 @dataclass(frozen=True)
-class Held:
-    """The chosen days of all accounts, as a table in parts (see `_engines.Parted`)."""
+class OnDay:
+    """A portfolio on a day: `forecast` and `history.changes` take it like a pipeline.
+
+    Each account counts with its newest snapshot at or before the day. Nothing is read before a
+    figure is asked for. Made by `Portfolio.on`.
+
+    Attributes
+    ----------
+    as_of
+        The day from which to look.
+    """
 
     place: Place
     chosen: list[Unit]
@@ -58,22 +78,38 @@ class Held:
     run: Run
     on_error: OnError
     left_out: list[dict[str, str]]
-    whole: bool
+
+    def __repr__(self) -> str:
+        """Say how much there is."""
+        count = len({unit.account for unit in self.chosen})
+        return f"<Portfolio of {count:,} account{'s' * (count != 1)} as of {self.as_of}>"
 
     @property
     def columns(self) -> list[str]:
         """All columns that an export has; what a file lacks is missing in its rows."""
         return [*(column.name for column in DEAL_COLUMNS), "account"]
 
-    def add_up(
-        self, part: Callable[[pd.DataFrame], pd.DataFrame], columns: Sequence[str]
-    ) -> pd.DataFrame:
+    def add_up(self, measure: Measure, placing: Placing, more: Sequence[str]) -> pd.DataFrame:
         """Add up the partial sums of all accounts."""
-        wanted = [name for name in columns if name != "account"]
+        here = None
+        if self.conversion is None and not placing.needs_frame:
+            here = partial(add_relation, measure=measure, placing=placing, more=more)
+        part = partial(_measured, measure, placing, tuple(more))
+        return self.read(part, (*placing.columns, *more), here=here)
+
+    def read(
+        self,
+        part: Callable[[pd.DataFrame], pd.DataFrame],
+        columns: Sequence[str],
+        *,
+        whole: bool = False,
+        here: Callable[[duckdb.DuckDBPyRelation], pd.DataFrame] | None = None,
+    ) -> pd.DataFrame:
+        """Add up what `part` makes of frames of all accounts, or `here` of their files."""
+        wanted = list(dict.fromkeys(name for name in ("id", *columns) if name != "account"))
         if self.conversion is not None:
-            needed = ("value", *NEEDED)
-            wanted += [name for name in needed if name not in wanted]
-        reading = Reading(self.place, part, tuple(wanted), self.conversion, self.whole)
+            wanted += [name for name in ("value", *NEEDED) if name not in wanted]
+        reading = Reading(self.place, part, tuple(wanted), self.conversion, whole, here)
         result = self.run(reading, list(batches(self.chosen)))
         if result.left_out and self.on_error == "raise":
             first, *others = result.left_out
@@ -90,14 +126,43 @@ class Held:
         (sums,) = result.sums
         return sums
 
-    def noted(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Note in a table which snapshots it is made of, and which are left out."""
+    @property
+    def about(self) -> dict[str, Any]:
+        """Which snapshots a figure is made of, and which are left out: for ``attrs``."""
         unread = {found["account"] for found in self.left_out}
         read = [unit for unit in self.chosen if unit.account not in unread]
-        table.attrs |= {
+        return {
             "day": max(unit.day for unit in read).isoformat(),
             "oldest_day": min(unit.day for unit in read).isoformat(),
             "accounts": len({unit.account for unit in read}),
             "left_out": self.left_out,
         }
+
+    def changed_to(
+        self,
+        after: OnDay,
+        *,
+        period: tuple[date | str, date | str] | None,
+        by: Literal["account"] | None,
+    ) -> pd.DataFrame:
+        """Make the bridge to another day of the same portfolio (see `history.changes`)."""
+        if by not in {None, "account"}:
+            raise ArgumentError(f"changes are by account or in total, not by {by!r}")
+        if not isinstance(after, OnDay) or after.place != self.place:
+            raise ArgumentError("the two days are of different portfolios")
+        first, second = (max(unit.day for unit in view.chosen) for view in (self, after))
+        if second < first:
+            raise ArgumentError(f"the first day, {first}, is after the second, {second}")
+        last_of = {unit.account: unit for unit in after.chosen}
+        pairs = [(unit, last_of[unit.account]) for unit in self.chosen]
+        chosen = [unit for pair in pairs for unit in dict.fromkeys(pair)]
+        both = replace(after, chosen=chosen, left_out=list(self.left_out))
+        groups = () if by is None else (by,)
+        days = {last.account: (first.day, last.day) for first, last in pairs}
+        part = partial(compared, days, period, groups)
+        table = bridge([both.read(part, MOVING, whole=True)], groups)
+        table.attrs |= both.about
+        read = days.keys() - {found["account"] for found in both.left_out}
+        table.attrs["before"] = max(days[name][0] for name in read).isoformat()
+        table.attrs["after"] = table.attrs.pop("day")
         return table

@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import tenacity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_account import account, deal
 
 import capsule_analytics as ca
-from capsule_analytics.api import _transport as _http
+from capsule_analytics.api import _deadline, _transport
 from capsule_analytics.errors import (
     ApiError,
     ArgumentError,
@@ -58,7 +59,7 @@ def load(sandbox: Sandbox, version: str, **options: Any) -> ca.Pipeline:
 @pytest.fixture(autouse=True)
 def _fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the tries and their order, but not their seconds."""
-    monkeypatch.setattr(_http, "BACKOFF", {"backoff_factor": 0.01, "backoff_jitter": 0.0})
+    monkeypatch.setattr(_transport, "BACKOFF", tenacity.wait_none())
 
 
 class TestComplete:
@@ -197,7 +198,7 @@ class TestPatient:
             sandbox.faults.add(fault)
             with pytest.raises(error, match=words):
                 load(sandbox, version)
-            assert sum(is_page(asked) for asked in sandbox.requests) == _http.TRIES
+            assert sum(is_page(asked) for asked in sandbox.requests) == _transport.TRIES
 
     @pytest.mark.parametrize("version", VERSIONS)
     @pytest.mark.parametrize(
@@ -351,7 +352,7 @@ class TestSafe:
     def test_an_answer_past_the_size_limit_is_cut_off(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_http, "MAX_BYTES", 1_000_000)
+        monkeypatch.setattr(_deadline, "MAX_BYTES", 1_000_000)
         with Sandbox(many(3)) as sandbox:
             sandbox.faults.add(Fault("huge", size=50_000_000, times=None, when=is_page))
             with pytest.raises(TransportError, match="larger than 1,000,000 bytes"):
