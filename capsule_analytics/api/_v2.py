@@ -266,8 +266,11 @@ def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:
 
 
 def parse_milestones(body: bytes, headers: Mapping[str, str]) -> tuple[list[Record], bool]:
-    """Read a page of milestones, and whether more follow."""
-    records = _records(body, "milestones")
+    """Read a page of milestones, or a single one, and whether more follow."""
+    data = _load(body, "milestones", "milestone")
+    if "milestone" in data:
+        data = {"milestones": [data["milestone"]]}
+    records = _list(data, "milestones")
     return [_milestone(record) for record in records], bool(_more(headers, len(records)))
 
 
@@ -375,14 +378,15 @@ def _embedded(embed: Sequence[str]) -> dict[str, str]:
     return {"embed": ",".join(embed)} if embed else {}
 
 
-def _load(body: bytes, expected: str) -> dict[str, Any]:
+def _load(body: bytes, expected: str, instead: str = "") -> dict[str, Any]:
+    """Read a JSON object that has the expected key, or the one that may stand instead."""
     check_size(body, (b",", b"{", b"["))
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         what = "an HTML page" if b"<html" in body[:1000].lower() else f"no JSON ({error})"
         raise DataError(f"expected JSON with {expected!r}, but the body is {what}") from error
-    if not isinstance(data, dict) or expected not in data:
+    if not isinstance(data, dict) or data.keys().isdisjoint({expected, instead}):
         raise DataError(f"expected a JSON object with {expected!r}")
     return data
 
@@ -525,7 +529,8 @@ def _body(party_id: int | None, fields: Mapping[str, Any]) -> bytes:
             case "milestone":
                 record["milestone"] = {"id": given} if isinstance(given, int) else {"name": given}
             case "owner" | "team":
-                record[name] = None if given is None else {"id": given}
+                named = {"id": given} if isinstance(given, int) else {_PARTS[name]: given}
+                record[name] = None if given is None else named
             case _:
                 record[_PLAIN[name]] = given
     if value:

@@ -155,8 +155,11 @@ def _setting(client: CapsuleClient, assembler: Assembler, milestones: list[Recor
     wants = assembler.wants()
     if table.index.name == "id" and (unknown := wants.milestones - set(table.index)):
         more = client.fetch_milestones_by_id(unknown, milestones)
-        if more:
-            table = milestone_frame([*milestones, *more], typed=typed)
+        if more:  # each after the others of its pipeline
+            every = [*milestones, *more]
+            place = [record.get("pipeline_id") for record in every]
+            every.sort(key=lambda record: place.index(record.get("pipeline_id")))
+            table = milestone_frame(every, typed=typed)
     reasons = client.fetch_reference("lostReasons") if wants.lost_reasons else []
     users = client.fetch_reference("users") if wants.usernames else []
     definitions = client.fetch_reference("definitions") if wants.definitions else []
@@ -251,7 +254,7 @@ def _currencies(client: CapsuleClient) -> list[str]:
 def opportunities_from_pages(
     pages: Iterable[bytes],
     api_version: str = "v1",
-    milestones: pd.DataFrame | bytes | None = None,
+    milestones: pd.DataFrame | bytes | Sequence[bytes] | None = None,
 ) -> pd.DataFrame:
     """Read saved pages of an account into the typed frame.
 
@@ -262,8 +265,8 @@ def opportunities_from_pages(
     api_version
         ``"v1"`` or ``"v2"``.
     milestones
-        The milestone configuration, as a saved body or as ``Pipeline.milestones``. Without it no
-        deal is known to be closed, so all are open.
+        The milestone configuration, as saved bodies (with v2 there is one for each pipeline) or
+        as ``Pipeline.milestones``. Without it no deal is known to be closed, so all are open.
 
     Returns
     -------
@@ -284,10 +287,10 @@ def opportunities_from_pages(
     {7: 1250.5}
     """
     api = api_of(api_version)
-    if isinstance(milestones, bytes):
-        milestones = milestone_frame(api.parse_milestones(milestones, {})[0], typed=api.TYPED)
-    if milestones is None:
-        milestones = milestone_frame([], typed=api.TYPED)
+    if not isinstance(milestones, pd.DataFrame):
+        bodies = [milestones] if isinstance(milestones, bytes) else milestones or []
+        found = [one for body in bodies for one in api.parse_milestones(body, {})[0]]
+        milestones = milestone_frame(found, typed=api.TYPED)
     assembler = Assembler(typed=api.TYPED)
     with _no_garbage_collection():
         for number, body in enumerate(pages, start=1):
