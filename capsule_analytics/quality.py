@@ -28,6 +28,7 @@ SEVERITIES: dict[str, Severity] = {
     "text_number": "warning",
     "not_text": "warning",
     "not_a_boolean": "warning",
+    "field_type": "warning",
     "bad_date": "error",
     "probability_out_of_range": "error",
 }

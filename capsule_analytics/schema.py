@@ -7,14 +7,15 @@ frame together with the milestones it was joined to and the data-quality finding
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from datetime import date
+from capsule_analytics.errors import ArgumentError
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Kind = Literal[
@@ -144,6 +145,18 @@ class Pipeline:
     as_of: date
     account: str = ""
 
+    def __post_init__(self) -> None:
+        """Take the as-of day in whatever form it is given."""
+        object.__setattr__(self, "as_of", as_day(self.as_of))
+
+    @property
+    def unknown_milestones(self) -> int:
+        """How many deals stand at a milestone that the account does not tell.
+
+        They count as open, so figures with them are not whole.
+        """
+        return int((self.issues["check"] == "unknown_milestone").sum())
+
     def __repr__(self) -> str:
         """Say how many deals of each status there are, and from when."""
         counts = self.opportunities["status"].value_counts()
@@ -156,6 +169,40 @@ class Pipeline:
         from capsule_analytics._notebook import pipeline_card  # noqa: PLC0415 - only notebooks need it
 
         return pipeline_card(self)
+
+
+def as_day(given: date | str) -> date:
+    """Take a day in any form.
+
+    Parameters
+    ----------
+    given
+        A date, a time (a `datetime` or `pandas.Timestamp`, whose day in UTC counts; a naive one
+        is UTC), or either as ISO 8601 text.
+
+    Returns
+    -------
+    The day.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> as_day("2026-10-15"), as_day(pd.Timestamp("2026-10-15 23:30", tz="America/New_York"))
+    (datetime.date(2026, 10, 15), datetime.date(2026, 10, 16))
+    """
+    try:
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        moment = None
+    if isinstance(moment, datetime) and moment is not pd.NaT:
+        return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+    if isinstance(moment, date) and moment is not pd.NaT:
+        return moment
+    raise ArgumentError(f"as_of must be a day such as 2026-10-15, not {given!r}")
 
 
 def total_contract_value(

@@ -246,9 +246,9 @@ def from_goals(client: CapsuleClient, *, fiscal_year_start: int = 1) -> pd.DataF
         pipeline_id, pipeline = _reference(goal.get("pipeline"), "name")
         about = {
             "currency": goal.get("currency") if measure == "value" else None,
-            "owner": users.get(owner_id) or owner or owner_id and f"user {owner_id}",
+            "owner": users.get(owner_id) or owner or (owner_id and f"user {owner_id}"),
             "owner_id": owner_id,
-            "pipeline": pipeline or pipeline_id and f"pipeline {pipeline_id}",
+            "pipeline": pipeline or (pipeline_id and f"pipeline {pipeline_id}"),
             "pipeline_id": pipeline_id,
             "measure": measure,
             "goal": name,

@@ -96,6 +96,7 @@ _FINDINGS = {
     "text_number": "a number came as text; it is read as the number",
     "not_text": "something else stands where text belongs",
     "not_a_boolean": "something else stands where yes or no belongs; counts as missing",
+    "field_type": "a custom field whose value is not of its defined type; it stays as it came",
     "bad_date": "a date that cannot be read, or does not exist; counts as missing",
     "probability_out_of_range": "a probability below 0 or above 100; counts as missing",
     "missing_name": "no name",

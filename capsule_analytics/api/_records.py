@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from capsule_analytics.errors import ArgumentError
 
+from ._protocol import field_keys
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -78,6 +80,14 @@ def _boolean(value: object) -> object:
     return value.lower() == "true" if isinstance(value, str) else value
 
 
+def _by_name(value: object) -> object:
+    """Turn custom fields into a dict; two of one name are told apart by their DataTags."""
+    if not isinstance(value, tuple):
+        return value
+    keys = field_keys(value)
+    return {keys[one.definition, one.name]: one.value for one in value}
+
+
 _READERS: dict[str, Callable[[object], object]] = {
     "id": _integer,
     "party_id": _integer,
@@ -87,6 +97,8 @@ _READERS: dict[str, Callable[[object], object]] = {
     "owner_id": _integer,
     "team_id": _integer,
     "value": _exact,
+    "total_value": _exact,
+    "projected_value": _exact,
     "duration": _integer,
     "probability": _integer,
     "expected_close": _date,
@@ -97,4 +109,7 @@ _READERS: dict[str, Callable[[object], object]] = {
     "last_contacted_at": _moment,
     "deleted_at": _moment,
     "complete": _boolean,
+    "days_until_stale": _integer,
+    "lost_reason_id": _integer,
+    "fields": _by_name,
 }

@@ -125,7 +125,9 @@ class MovingAccount:
         Every state that it was in: how often it had each (id, text).
     """
 
-    def __init__(self, world: World, *, tells_changes: bool = True, tells_gone: bool = True) -> None:
+    def __init__(
+        self, world: World, *, tells_changes: bool = True, tells_gone: bool = True
+    ) -> None:
         self.world = world
         self.api = world.api
         self.account = "moving"
@@ -227,7 +229,11 @@ class MovingAccount:
     # What is asked
 
     def fetch_page(
-        self, query: Query, position: int, limit: int, keep: Any = None  # noqa: ARG002 - as a client
+        self,
+        query: Query,
+        position: int,
+        limit: int,
+        keep: Any = None,  # noqa: ARG002 - as a client
     ) -> Page:
         self._tick()
         deals = sorted(self.deals, key=ORDERS[self.world.order])
@@ -299,7 +305,7 @@ class _Pool:
 
     def wait(self, futures: dict[Future[Any], Any], **_: Any) -> tuple[set[Future[Any]], Any]:
         while self._open and (
-            self._luck.random() < 0.6 or not any(future.done() for future in futures)  # noqa: S311
+            self._luck.random() < 0.6 or not any(future.done() for future in futures)
         ):
             future, call, args = self._open.pop(self._luck.randrange(len(self._open)))
             try:
@@ -313,7 +319,8 @@ class _Pool:
 def in_any_order(luck: int) -> Iterator[None]:
     """Let requests that are under way together be answered in an order that is drawn."""
     pool = _Pool(random.Random(luck))  # noqa: S311 - not for secrets
-    with patch.object(_paging, "ThreadPoolExecutor", pool), patch.object(_paging, "wait", pool.wait):
+    with (
+        patch.object(_paging, "ThreadPoolExecutor", pool),
+        patch.object(_paging, "wait", pool.wait),
+    ):
         yield
-
-

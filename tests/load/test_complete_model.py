@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-import pandas as pd
 from hypothesis import event, given, settings
 from moving_account import PLANS, START, MovingAccount, State, World, in_any_order
 
-import capsule_analytics as ca
 from capsule_analytics.api._protocol import Query
 from capsule_analytics.errors import CompletenessError
-from capsule_analytics.load._complete import ChangeFeed, read_completely
+from capsule_analytics.load._complete import read_completely
 from capsule_analytics.load._frame import milestone_frame
 
 TIMES = int(os.environ.get("CAPSULE_TEST_LONG", "1"))
@@ -36,7 +34,8 @@ def read(account: MovingAccount) -> State:
     assert "duplicate_id" not in {finding.check for finding in findings}
     event(f"{reading.passes} passes")
     return Counter(
-        (None if key < 0 else key, text) for key, text in zip(frame.index, frame["name"], strict=True)
+        (None if key < 0 else key, text)
+        for key, text in zip(frame.index, frame["name"], strict=True)
     )
 
 
