@@ -114,6 +114,10 @@ _FINDINGS = {
     "milestone_probability": "no probability of its own; that of its milestone is used",
     "missing_rate": "no exchange rate, so it keeps its currency (`fx.convert`, `--missing-rate`)",
     "overdue": "open, though its expected close lies before the as-of day",
+    "stale": "open, and for more days at its milestone than the milestone's `days_until_stale`; "
+    "`quality.stale` lists them",
+    "neglected": "open, and its customer not spoken to for more than 30 days (if never, since the "
+    "deal was entered); `quality.neglected` lists them",
 }
 
 

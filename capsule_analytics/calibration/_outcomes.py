@@ -190,16 +190,23 @@ def _from_last_milestones(final: Pipeline) -> pd.DataFrame:
     )
     deals = deals.astype({"day": TIMESTAMP} | dict.fromkeys([*_TEXTS, "last"], TEXT))
     open_ = final.milestones[~final.milestones["complete"].astype(bool)]
+    by_id = open_.index.name == "id"
     open_ = open_[["pipeline", "name", "probability"]].astype({"pipeline": TEXT, "name": TEXT})
-    steps = open_.rename(columns={"name": "last"}).merge(
-        open_.rename(columns={"name": "milestone"}), on="pipeline", suffixes=("_last", "")
+    open_ = open_.reset_index(names="at")
+    # The id tells the milestone, which may be of another pipeline; without one, the name.
+    named = open_.drop_duplicates(["pipeline", "name"]).rename(columns={"name": "last"})
+    deals = deals.drop(columns="milestone").merge(
+        named[["pipeline", "last", "at"]], on=["pipeline", "last"], how="left"
     )
+    at = deals["at"].astype("Int64")
+    if by_id:
+        at = deals["last_open_milestone_id"].fillna(at)
+    steps = open_.merge(open_, on="pipeline", suffixes=("", "_before"))
     passed = steps[
-        (steps["probability"] < steps["probability_last"]) | (steps["milestone"] == steps["last"])
+        (steps["probability_before"] < steps["probability"]) | (steps["at_before"] == steps["at"])
     ]
-    rows = deals.drop(columns="milestone").merge(
-        passed[["pipeline", "last", "milestone"]], on=["pipeline", "last"], how="left"
-    )
+    passed = passed.rename(columns={"name_before": "milestone"})[["at", "milestone"]]
+    rows = deals.assign(at=at).merge(passed.astype({"at": "Int64"}), on="at", how="left")
     # A milestone that has since left the configuration stands for itself alone.
     rows["milestone"] = rows["milestone"].fillna(rows["last"])
     return rows[list(SIGHTED)]
