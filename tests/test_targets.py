@@ -484,8 +484,10 @@ def test_goals_that_cannot_be_measured_are_told_and_left_out() -> None:
         "the goal 'Goal 3' is left out: its type is unknown",
         "the goal 'Goal 4' is left out: it is of one milestone alone",
         "the goal 'Goal 5' is left out: its periods are not told",
-        "2 periods of the goal 'Goal 6' left out: from 2026-01-05 to 2026-01-12 is no month, "
-        "quarter or year",
+        (
+            "2 periods of the goal 'Goal 6' left out: from 2026-01-05 to 2026-01-12 is no month,"
+            " quarter or year"
+        ),
     ]
 
 

@@ -1,56 +1,54 @@
-"""People over several days: one is an id, whatever they were called, and is shown by today's name.
-
-User names are not permanent in Capsule (developer.capsulecrm.com/v2/models/user). One load shows
-each owner by one name; between two loads it may have changed.
-"""
+"""People over time: a user who was renamed is one person, shown by the newest name."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from capsule_analytics.schema import TEXT
+import pandas as pd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import pandas as pd
+    from collections.abc import Mapping
 
 
-def newest_names(frames: Iterable[pd.DataFrame]) -> dict[int, str]:
-    """Return the name of each owner's id, of several the last.
+def owner_names(deals: pd.DataFrame, known: Mapping[int, str] | None = None) -> dict[int, str]:
+    """Return the name of each owner that has an id, by that id.
 
     Parameters
     ----------
-    frames
-        Opportunities of one account, oldest first. Those without ids (API v1) tell nothing.
+    deals
+        Opportunities; without the column ``owner_id`` they tell of nobody.
+    known
+        Names of earlier days, which those of these deals replace.
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> before = pd.DataFrame({"owner_id": [7], "owner": ["ada"]})
-    >>> newest_names([before, before.assign(owner="ada.king")])
-    {7: 'ada.king'}
+    >>> deals = pd.DataFrame({"owner": ["ada", None], "owner_id": pd.array([8, None], "Int64")})
+    >>> owner_names(deals, {8: "ada.b", 9: "bo"})
+    {8: 'ada', 9: 'bo'}
     """
-    names: dict[int, str] = {}
-    for frame in frames:
-        if "owner_id" in frame.columns:
-            known = frame[["owner_id", "owner"]].dropna().drop_duplicates()
-            names |= dict(zip(known["owner_id"].astype(int), known["owner"], strict=True))
+    names = dict(known or {})
+    if "owner_id" in deals.columns:
+        pairs = deals[["owner_id", "owner"]].dropna().drop_duplicates("owner_id", keep="last")
+        names |= zip(pairs["owner_id"].tolist(), pairs["owner"].astype(object), strict=True)
     return names
 
 
-def with_newest_names(frame: pd.DataFrame, names: dict[int, str]) -> pd.DataFrame:
-    """Return the deals with each owner under the name of `newest_names`, as text.
+def owners_under(deals: pd.DataFrame, names: Mapping[int, str]) -> pd.Series:
+    """Return the column ``owner`` with each person under one name.
 
     Parameters
     ----------
-    frame
-        Deals with ``owner``; those without an ``owner_id`` keep the name that they have.
+    deals
+        Opportunities.
     names
-        Of the same account.
+        As `owner_names` gives them. Who has no id, or is not among them, keeps the name.
     """
-    owner = frame["owner"].astype(TEXT)
-    if names and "owner_id" in frame.columns:
-        today = frame["owner_id"].astype(object).map(names).astype(TEXT)
-        owner = today.where(today.notna(), owner)
-    return frame.assign(owner=owner)
+    if "owner_id" not in deals.columns or not names:
+        return deals["owner"]
+    old = deals["owner"].astype(object)
+    new = deals["owner_id"].astype(object).map(names)
+    shown = new.where(new.notna(), old)
+    if shown.equals(old):
+        return deals["owner"]
+    is_category = isinstance(deals["owner"].dtype, pd.CategoricalDtype)
+    return pd.Series(pd.Categorical(shown), index=deals.index) if is_category else shown

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from capsule_analytics._deals import newest_names, with_newest_names
+from capsule_analytics._deals import owner_names, owners_under
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 
@@ -88,8 +88,10 @@ def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
             f"a snapshot of {ordered[-1].as_of} is later than the final pipeline of {final.as_of}"
         )
     seen = sightings(ordered) if ordered else _from_last_milestones(final)
-    days = [*(snapshot.opportunities for snapshot in ordered), final.opportunities]
-    seen = with_newest_names(seen, newest_names(days))
+    names: dict[int, str] = {}
+    for one in (*ordered, final):
+        names = owner_names(one.opportunities, names)
+    seen["owner"] = owners_under(seen, names).astype(TEXT)
     ends = endings(final)
     rows = seen.merge(ends, left_on="opportunity_id", right_index=True)
     if ordered:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._deals import add, newest_names, with_newest_names
+from capsule_analytics._deals import add, owner_names, owners_under
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, Pipeline
 
@@ -144,8 +144,8 @@ def changed_deals(
     Returns
     -------
     One row a deal and part, by currency and part, the largest value first:
-    ``opportunity_id``, ``name`` and ``owner`` (of the later day on which it is there; an owner who
-    was renamed between the days has the newer name throughout),
+    ``opportunity_id``, ``name`` and ``owner`` (of the later day on which it is there; a user who
+    was renamed goes by the newer name),
     ``currency``, ``part`` (categorical), ``value`` (signed) and ``detail``, which says what
     happened. A deal whose currency changed has a row in each. The values of a part sum to its
     value in the bridge.
@@ -164,19 +164,20 @@ def changed_deals(
     'EUR 36,400.00 to EUR 37,900.00'
     """
     _of_one_account(before, after)
-    days = before.opportunities, after.opportunities
-    names = newest_names(days)
-    first, last = _days(*(with_newest_names(day, names) for day in days), period)
+    first, last = _days(before.opportunities, after.opportunities, period)
     moves = _moves(first, last)
     at = moves["at"].to_numpy()
     seen_last = last.frame["status"].notna()
+    names = owner_names(last.frame, owner_names(first.frame))
+    owners = [owners_under(day.frame, names).astype(object) for day in (first, last)]
+    shown = {
+        "name": last.frame["name"].astype(object).where(seen_last, first.frame["name"]),
+        "owner": owners[1].where(seen_last, owners[0]),
+    }
     table = pd.DataFrame(
         {
             "opportunity_id": last.frame.index.to_numpy()[at],
-            **{
-                name: last.frame[name].astype(object).where(seen_last, first.frame[name]).array[at]
-                for name in ("name", "owner")
-            },
+            **{name: values.array[at] for name, values in shown.items()},
             "currency": moves["currency"].to_numpy(),
             "part": pd.Categorical(moves["part"], PARTS, ordered=True),
             "value": moves["cents"].to_numpy() / 100,

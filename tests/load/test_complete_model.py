@@ -11,7 +11,7 @@ from moving_account import PLANS, START, MovingAccount, State, World, in_any_ord
 from capsule_analytics.api._protocol import Query
 from capsule_analytics.errors import CompletenessError
 from capsule_analytics.load._complete import read_completely
-from capsule_analytics.load._frame import milestone_frame
+from capsule_analytics.load._frame import Setting, milestone_frame
 
 TIMES = int(os.environ.get("CAPSULE_TEST_LONG", "1"))
 """How many times as many examples are tried; `make test-long` sets it."""
@@ -29,7 +29,7 @@ def read(account: MovingAccount) -> State:
             page_size=world.page_size,
         )
     frame, findings = reading.assembler.finish(
-        milestone_frame([], typed=account.api.TYPED), gone=reading.gone
+        Setting(milestone_frame([], typed=account.api.TYPED)), gone=reading.gone
     )
     assert "duplicate_id" not in {finding.check for finding in findings}
     event(f"{reading.passes} passes")
