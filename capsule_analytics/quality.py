@@ -1,5 +1,8 @@
 """Data-quality checks: what a person should look at before trusting the figures.
 
+`stale` and `neglected` list the open deals that need someone; the other checks look for what is
+wrong in a record.
+
 A flawed record is kept and flagged, never dropped unseen. Checks that read the finished frame
 stand in `CHECKS`; what was already seen while reading (a value that is no number, say) comes in
 as `Finding`.
@@ -336,7 +339,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def run(checks: Iterable[Check], context: Context) -> list[tuple[int, str, str, str]]:
+def run(checks: Iterable[Check], context: Context) -> list[tuple[int, str, Severity, str]]:
     """Make some of the checks.
 
     Parameters

@@ -228,16 +228,16 @@ def from_goals(client: CapsuleClient, *, fiscal_year_start: int = 1) -> pd.DataF
     users = {user["id"]: user.get("username") for user in client.list_users()} if goals else {}
     rows: list[dict[str, Any]] = []
     left_out: list[str] = []
-    periods: list[dict[str, Any]] | None
     for goal in goals:
         name = goal.get("name") or f"number {goal.get('id')}"
         measure = {_WON_SUM: "value", _WON_COUNT: "deals"}.get(str(goal.get("type")))
+        periods: list[dict[str, Any]] = []
         why_not = None
         if measure is None:
             why_not = _OTHER_TYPES.get(str(goal.get("type")), "its type is unknown")
         elif goal.get("milestone") is not None:
             why_not = "it is of one milestone alone"
-        elif (periods := _periods_of(client, goal)) is None:
+        elif not (periods := _periods_of(client, goal)):
             why_not = "its periods are not told"
         if why_not is not None:
             left_out.append(f"the goal {name!r} is left out: {why_not}")
@@ -277,12 +277,12 @@ def from_goals(client: CapsuleClient, *, fiscal_year_start: int = 1) -> pd.DataF
     return table
 
 
-def _periods_of(client: CapsuleClient, goal: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-    """Ask for a goal's periods; None if there are none, or no such goal any more."""
+def _periods_of(client: CapsuleClient, goal: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Ask for a goal's periods; there are none if there is no such goal any more."""
     try:
-        return client.list_goal_periods(goal["id"]) or None
+        return client.list_goal_periods(goal["id"])
     except (KeyError, NotFoundError):
-        return None
+        return []
 
 
 def _reference(value: object, key: str) -> tuple[int | None, str | None]:
@@ -291,8 +291,9 @@ def _reference(value: object, key: str) -> tuple[int | None, str | None]:
         number, name = value.get("id"), value.get(key)
     else:
         number, name = value, None
-    whole = isinstance(number, int) and not isinstance(number, bool)
-    return (int(number) if whole else None), (str(name) if name else None)
+    if not isinstance(number, int) or isinstance(number, bool):
+        number = None
+    return number, (str(name) if name else None)
 
 
 def _amount_of(value: object) -> float:

@@ -175,9 +175,9 @@ def counted(frame: pd.DataFrame) -> NDArray[np.bool_]:
     ended: NDArray[np.bool_] = (status != "open").to_numpy(dtype=bool)
     if "counts_for_conversion" not in frame.columns:
         return ended
-    counts = frame["counts_for_conversion"].astype("boolean").fillna(value=True)
-    left_out = (status == "lost").to_numpy(dtype=bool) & ~counts.to_numpy(dtype=bool)
-    return ended & ~left_out
+    told = frame["counts_for_conversion"].astype("boolean").fillna(value=True)
+    counts: NDArray[np.bool_] = told.to_numpy(dtype=bool) | (status == "won").to_numpy(dtype=bool)
+    return ended & counts
 
 
 def _from_last_milestones(final: Pipeline) -> pd.DataFrame:
@@ -218,9 +218,11 @@ def in_pipeline_order(names: pd.Series, milestones: pd.DataFrame) -> pd.Series:
     """Make milestone names an ordered category of open milestones, by their probability.
 
     A name that several pipelines use counts as one milestone. Names that the configuration does
-    not know come last.
+    not know come last. Archived milestones, to which no deal can come any more, are there only if
+    one was.
     """
-    open_ = milestones[~milestones["complete"].astype(bool)]
+    current = ~milestones["archived"].astype(bool) | milestones["name"].isin(names.dropna())
+    open_ = milestones[~milestones["complete"].astype(bool) & current]
     known = open_.sort_values("probability", kind="stable")["name"].astype(object)
     labels = list(dict.fromkeys([*known, *sorted(names.dropna().astype(object).unique())]))
     order = pd.CategoricalDtype(pd.Index(labels, dtype=object), ordered=True)

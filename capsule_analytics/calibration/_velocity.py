@@ -175,12 +175,12 @@ def milestone_steps(snapshots: Sequence[Pipeline], final: Pipeline | None = None
     >>> import capsule_analytics as ca
     >>> table = milestone_steps(ca.history.sample_history())
     >>> table[["milestone", "reached", "conversion", "days"]].round(2).head(5)
-          milestone  reached  conversion  days
-    0          Lead      147        0.79  87.0
-    1     Qualified      218        0.73  90.0
-    2      Proposal      262        0.73  62.0
-    3   Negotiation      174        0.76  51.0
-    4  Contract out       98        0.72  61.0
+       milestone  reached  conversion   days
+    0       Lead       98        0.82   61.0
+    1    Enquiry       49        0.74  122.0
+    2  Qualified      158        0.75   89.0
+    3     Scoped       58        0.71   92.0
+    4  Candidate        2        0.00    NaN
     """
     ordered = in_order(snapshots)
     if not ordered:

@@ -101,11 +101,11 @@ def win_rates(
     >>> import capsule_analytics as ca
     >>> snapshots = ca.history.sample_history()
     >>> ended = ca.calibration.outcomes(snapshots, ca.load_sample())
-    >>> table = win_rates(ended, conversion=False)
-    >>> table[["key", "deals", "won", "rate"]].round(3).tail(2)
-                key  deals  won   rate
-    3   Negotiation    144   89  0.611
-    4  Contract out     89   64  0.701
+    >>> table = win_rates(ended, by=["pipeline", "milestone"])
+    >>> table[["milestone", "deals", "won", "left_out", "rate"]].round(3).tail(2)
+           milestone  deals  won  left_out   rate
+    10   Negotiation     97   60         3  0.608
+    11  Contract out     64   49         2  0.735
     >>> list(win_rates(ended, by=["owner", "quarter"]).columns[:4])
     ['owner', 'quarter', 'deals', 'won']
     """
