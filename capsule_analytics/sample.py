@@ -57,7 +57,7 @@ def load_sample(as_of: date | str | None = None) -> Pipeline:
         **sample_setting(),
         typed=v2.TYPED,
         loaded_at=pd.Timestamp(day, tz="UTC"),
-        as_of=as_of or day,
+        as_of=day if as_of is None else as_of,
         account=about["name"],
     )
 

@@ -17,7 +17,7 @@ from ._transport import MAX_CONNECTIONS, Transport
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from ._protocol import Api
+    from ._protocol import Api, RawColumns
 
 _APIS: dict[str, Api] = {"v1": _v1, "v2": _v2}  # type: ignore[dict-item] # modules as protocols
 
@@ -262,6 +262,32 @@ class CapsuleClient:
             if page.more is False:
                 break
         return Deleted(gone, hidden, more=False)
+
+    def fetch_shown(self, ids: Iterable[int], embed: Sequence[str] = ()) -> dict[int, RawColumns]:
+        """Ask for opportunities one by one, and return as raw pages those that the token may see.
+
+        Parameters
+        ----------
+        ids
+            Their ids.
+        embed
+            As for `get_opportunity`.
+        """
+        hidden = {403, 404, 410}
+
+        def show(number: int) -> RawColumns | None:
+            request = self.api.get(_identity(number), embed)
+            try:
+                raw = self.transport.call(request, lambda body, _: self.api.parse_opportunity(body))
+            except ApiError as error:
+                if error.status in hidden:
+                    return None
+                raise
+            return {name: [value] for name, value in raw.items()}
+
+        asked = list(ids)
+        answers = zip(asked, self._at_once(show, asked), strict=True)
+        return {number: page for number, page in answers if page is not None}
 
     def list_milestones(self) -> list[Record]:
         """Return the milestones of every pipeline, those of active pipelines first.

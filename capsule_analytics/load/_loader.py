@@ -23,7 +23,7 @@ from ._frame import Assembler, Setting, finish_pipeline, milestone_frame
 from ._select import Choice, Wanted, asked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     from capsule_analytics.api import CapsuleClient, Record
@@ -144,16 +144,24 @@ def load_pipeline(
     return replace(chosen, opportunities=chosen.opportunities.drop(columns=extra, errors="ignore"))
 
 
+_MOST_DOUBTFUL = 100
+"""Hidden deals that are asked for one by one, at most; with more, everything is loaded."""
+
 _NO_FILTER = frozenset({400, 404, 405, 422})
 """How servers answer a filter that they do not know; then everything is read and filtered here."""
 
 
-def _setting(client: CapsuleClient, assembler: Assembler, milestones: list[Record]) -> Setting:
+def _setting(
+    client: CapsuleClient,
+    assembler: Assembler,
+    milestones: list[Record],
+    known: Collection[int] = (),
+) -> Setting:
     """Ask for what explains the opportunities that came."""
     typed = client.api.TYPED
     table = milestone_frame(milestones, typed=typed)
     wants = assembler.wants()
-    if table.index.name == "id" and (unknown := wants.milestones - set(table.index)):
+    if table.index.name == "id" and (unknown := (wants.milestones | set(known)) - set(table.index)):
         more = client.fetch_milestones_by_id(unknown, milestones)
         if more:  # each after the others of its pipeline
             every = [*milestones, *more]
@@ -201,7 +209,11 @@ class Update(NamedTuple):
 
 
 def load_changes(
-    client: CapsuleClient, since: datetime, *, embed: Sequence[str] = ()
+    client: CapsuleClient,
+    since: datetime,
+    *,
+    embed: Sequence[str] = (),
+    earlier: Pipeline | None = None,
 ) -> Update | None:
     """Load what changed since an earlier load, and a little more.
 
@@ -214,10 +226,18 @@ def load_changes(
         server's clocks may disagree; what did not change costs nothing to record again.
     embed
         As for `load_pipeline`.
+    earlier
+        What the earlier load found; milestones that only it refers to are asked for again, so
+        that the two configurations can be compared.
 
     Returns
     -------
     The changes, or None if the server cannot tell them and everything must be loaded.
+
+    Notes
+    -----
+    Capsule does not tell since when a deal is hidden, and may go on telling it of one that was
+    shown again. So each that did not change is asked for: what the server shows is there.
 
     Raises
     ------
@@ -229,18 +249,25 @@ def load_changes(
     began = client.transport.server_time or datetime.now(UTC)
     if (changes := ChangeFeed(client, since, embed).settle()) is None:
         return None
+    untimed = [key for key, when in changes.gone.items() if when == "None" and key >= 0]
+    if len(doubtful := [key for key in untimed if key not in changes.ids]) > _MOST_DOUBTFUL:
+        return None
+    shown = client.fetch_shown(doubtful, embed)
     assembler = Assembler(typed=api.TYPED)
-    for page in changes.pages:
+    for page in [*changes.pages, *shown.values()]:
         assembler.add(page)
+    known: list[int] = []
+    if earlier is not None and earlier.milestones.index.name == "id":
+        known = [key for key in earlier.milestones.index.tolist() if key >= 0]
     pipeline = finish_pipeline(
         assembler,
-        _setting(client, assembler, milestones),
+        _setting(client, assembler, milestones, known),
         loaded_at=pd.Timestamp(began),
         as_of=began.date(),
         account=client.account,
         repeats=True,
     )
-    return Update(pipeline, sorted(changes.gone.keys() - changes.ids))
+    return Update(pipeline, sorted(changes.gone.keys() - changes.ids - shown.keys()))
 
 
 def _currencies(client: CapsuleClient) -> list[str]:
