@@ -85,6 +85,9 @@ _MILESTONES = {
     "probability": "chance of winning that new deals at it get, 0 to 1",
     "complete": "whether a deal that reaches it is closed",
     "pipeline": "name of its pipeline (API v2)",
+    "pipeline_id": "id of that pipeline (API v2)",
+    "days_until_stale": "days at it after which an open deal is stale (API v2)",
+    "archived": "whether no deal can come to it any more: it was deleted, or its pipeline archived",
 }
 
 _FINDINGS = {
@@ -93,6 +96,8 @@ _FINDINGS = {
     "not_a_number": "what stands there is no number, or no whole one where that is needed",
     "text_number": "a number came as text; it is read as the number",
     "not_text": "something else stands where text belongs",
+    "not_a_boolean": "something else stands where yes or no belongs; counts as missing",
+    "field_type": "a custom field whose value is not of its defined type; it stays as it came",
     "bad_date": "a date that cannot be read, or does not exist; counts as missing",
     "probability_out_of_range": "a probability below 0 or above 100; counts as missing",
     "missing_name": "no name",
@@ -110,6 +115,10 @@ _FINDINGS = {
     "milestone_probability": "no probability of its own; that of its milestone is used",
     "missing_rate": "no exchange rate, so it keeps its currency (`fx.convert`, `--missing-rate`)",
     "overdue": "open, though its expected close lies before the as-of day",
+    "stale": "open, and for more days at its milestone than the milestone's `days_until_stale`; "
+    "`quality.stale` lists them",
+    "neglected": "open, and its customer not spoken to for more than 30 days (if never, since the "
+    "deal was entered); `quality.neglected` lists them",
 }
 
 
