@@ -76,6 +76,10 @@ class Options:
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict(scenarios.THRESHOLDS))
     changed_deals: pd.DataFrame | None = None
     selection: str = ""
+    projection: bool = True
+    snapshots: tuple[Any, ...] = ()
+    before: Any = None
+    web: str = ""
     inputs: tuple[Path, ...] = ()
 
     def placing(self) -> dict[str, Any]:

@@ -36,11 +36,13 @@ KINDS = {
     "came": "what came",
     "target": "target",
     "total": "open pipeline",
-    "more": "came",
-    "less": "went",
+    "more": "added",
+    "less": "gone",
     "range": "P10 to P90",
 }
 """What the marks of a chart stand for; the style sheet colours them by these names."""
+
+_IF_RIGHT = "P10 to P90 if every stated probability and date were right"
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,10 @@ class Chart:
         Its columns.
     note
         What to know to read it.
+    base
+        The amount at which its scale begins, where all are far from nothing.
+    ranges
+        What its ranges are called.
     """
 
     key: str
@@ -106,16 +112,28 @@ class Chart:
     words: str
     slots: tuple[Slot, ...]
     note: str = ""
+    base: float = 0.0
+    ranges: str = KINDS["range"]
     _scale: tuple[float, float, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Find the amounts between which it is drawn, and the step of its grid."""
         ends = [end for slot in self.slots for mark in slot.marks for end in (mark.low, mark.high)]
         finite = [end for end in ends if math.isfinite(end)]
-        low, high = min([0.0, *finite]), max([0.0, *finite])
+        low, high = min([self.base, *finite]), max([self.base, *finite])
         step = _step((high - low) or 1.0)
         scale = (math.floor(low / step) * step, (math.ceil(high / step) or 1) * step, step)
         object.__setattr__(self, "_scale", scale)
+
+    @property
+    def low(self) -> float:
+        """The amount at the bottom."""
+        return self._scale[0]
+
+    @property
+    def high(self) -> float:
+        """The amount at the top."""
+        return self._scale[1]
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
@@ -128,7 +146,8 @@ class Chart:
     def legend(self) -> list[tuple[str, str]]:
         """The kinds of marks that are drawn, with their names."""
         used = {mark.kind for slot in self.slots for mark in slot.marks}
-        return [(kind, name) for kind, name in KINDS.items() if kind in used]
+        names = KINDS | {"range": self.ranges}
+        return [(kind, name) for kind, name in names.items() if kind in used]
 
     @property
     def every(self) -> int:
@@ -156,6 +175,15 @@ def _step(length: float) -> float:
     return next(size * step for step in _STEPS if length / (size * step) <= _TICKS)
 
 
+def _base(least: float, most: float) -> float:
+    """Choose where a bridge begins, so that small moves of a large pipeline can be seen."""
+    span = (most - least) or 0.1 * most
+    if least < 2 * span or span <= 0:
+        return 0.0
+    step = _step(2 * span)
+    return math.floor((least - span / 2) / step) * step
+
+
 @dataclass(frozen=True)
 class _Money:
     currency: str | None
@@ -176,6 +204,7 @@ def projection_chart(figures: Figures, head: Headline, key: str) -> Chart | None
     coming = in_currency(figures.projected, head.currency)
     if coming.empty:
         return None
+    monthly = figures.options.period == "month"  # as the deals are told apart in the page
     first = coming["month"].min()
     past = in_currency(figures.forecast_month, head.currency)
     won = past.set_index("month")["won_value"]
@@ -186,7 +215,7 @@ def projection_chart(figures: Figures, head: Headline, key: str) -> Chart | None
             period_words(month),
             f"{period_words(month)}: {money(float(won.get(month, 0.0)))} won",
             (Mark("won", 0.0, float(won.get(month, 0.0))),),
-            f"status=won&period={month}",
+            f"status=won&period={month}" if monthly else "",
         )
         for month in months
         if not pd.isna(started) and month >= started
@@ -207,7 +236,7 @@ def projection_chart(figures: Figures, head: Headline, key: str) -> Chart | None
                     Mark("new", with_open, row["expected_value"]),
                     Mark("range", row["p10"], row["p90"]),
                 ),
-                f"period={row['month']}",
+                f"status=any&period={row['month']}" if monthly else "",
             )
         )
     now = coming.iloc[0]
@@ -226,14 +255,17 @@ def forecast_chart(figures: Figures, head: Headline, key: str) -> Chart:
     slots = tuple(
         Slot(
             _period(row[period]),
-            f"{_period(row[period])}: {money(row['won_value'])} won, {row['open_deals']:,} open "
-            f"deals of {money(row['open_value'])}, weighted {money(row['weighted_value'])}",
+            f"{_period(row[period])}: {money(row['won_value'])} won, "
+            f"{row['open_deals']:,} open deal{'' if row['open_deals'] == 1 else 's'} of "
+            f"{money(row['open_value'])}, weighted {money(row['weighted_value'])}; if every "
+            f"stated probability and date were right {money(row['p10'])} to {money(row['p90'])} "
+            "(P10 to P90)",
             (
                 Mark("won", 0.0, row["won_value"]),
                 Mark("weighted", row["won_value"], row["won_value"] + row["weighted_value"]),
                 Mark("range", row["p10"], row["p90"]),
             ),
-            f"period={_code(row[period])}",
+            f"status=any&period={_code(row[period])}",
         )
         for row in table.to_dict("records")
     )
@@ -246,7 +278,7 @@ def forecast_chart(figures: Figures, head: Headline, key: str) -> Chart:
         f"{money(after['expected_value'])}."
     )
     title = f"Weighted forecast by close {period}, {money.name}"
-    return Chart(f"{key}-forecast", title, told, slots)
+    return Chart(f"{key}-forecast", title, told, slots, ranges=_IF_RIGHT)
 
 
 def revenue_chart(figures: Figures, head: Headline, key: str) -> Chart:
@@ -284,19 +316,23 @@ def change_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
     if bridge.empty:
         return None
     money = _Money(head.currency)
-    slots, running = [], 0.0
+    opening = float(bridge.loc[(bridge["part"] == "opening").to_numpy(bool), "value"].iloc[0])
+    moves = bridge.loc[~bridge["part"].isin(["opening", "closing"]).to_numpy(bool), "value"]
+    levels = [opening, *(opening + moves.cumsum()).tolist()]
+    base = _base(min(levels), max(levels))
+    slots, running = [], opening
     for row in bridge.to_dict("records"):
-        part, value = str(row["part"]), float(row["value"])
+        part, amount = str(row["part"]), float(row["value"])
         name = part.replace("_", " ")
         if part in ("opening", "closing"):
-            running, mark = value, Mark("total", 0.0, value)
+            mark = Mark("total", base, amount)
         else:
             if not row["deals"]:
                 continue
-            ends = sorted((running, running + value))
-            running, mark = running + value, Mark("more" if value >= 0 else "less", *ends)
+            ends = sorted((running, running + amount))
+            running, mark = running + amount, Mark("more" if amount >= 0 else "less", *ends)
         count = f"{row['deals']:,} deal{'' if row['deals'] == 1 else 's'}"
-        slots.append(Slot(name, f"{name}: {money(value)}, {count}", (mark,)))
+        slots.append(Slot(name, f"{name}: {money(amount)}, {count}", (mark,)))
     value = bridge.set_index(bridge["part"].astype("object"))["value"]
     parts = ", ".join(
         f"{name.replace('_', ' ')} {money(amount)}"
@@ -308,7 +344,8 @@ def change_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
         f"{money(value['closing'])} on {bridge.attrs['after']}: {parts or 'no change'}."
     )
     title = f"What changed since {bridge.attrs['before']}, {money.name}"
-    return Chart(f"{key}-changes", title, told, tuple(slots))
+    note = f"The scale begins at {money(base)}, not at nothing." if base else ""
+    return Chart(f"{key}-changes", title, told, tuple(slots), note, base)
 
 
 def track_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
