@@ -40,6 +40,8 @@ SEVERITIES: dict[str, Severity] = {
     "not_a_number": "error",
     "text_number": "warning",
     "not_text": "warning",
+    "not_a_boolean": "warning",
+    "field_type": "warning",
     "bad_date": "error",
     "probability_out_of_range": "error",
 }

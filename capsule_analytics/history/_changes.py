@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._deals import add
+from capsule_analytics._deals import add, owner_names, owners_under
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, Pipeline
 
@@ -143,7 +143,8 @@ def changed_deals(
     Returns
     -------
     One row a deal and part, by currency and part, the largest value first:
-    ``opportunity_id``, ``name`` and ``owner`` (of the later day on which it is there),
+    ``opportunity_id``, ``name`` and ``owner`` (of the later day on which it is there; a user who
+    was renamed goes by the newer name),
     ``currency``, ``part`` (categorical), ``value`` (signed) and ``detail``, which says what
     happened. A deal whose currency changed has a row in each. The values of a part sum to its
     value in the bridge.
@@ -166,13 +167,16 @@ def changed_deals(
     moves = _moves(first, last)
     at = moves["at"].to_numpy()
     seen_last = last.frame["status"].notna()
+    names = owner_names(last.frame, owner_names(first.frame))
+    owners = [owners_under(day.frame, names).astype(object) for day in (first, last)]
+    shown = {
+        "name": last.frame["name"].astype(object).where(seen_last, first.frame["name"]),
+        "owner": owners[1].where(seen_last, owners[0]),
+    }
     table = pd.DataFrame(
         {
             "opportunity_id": last.frame.index.to_numpy()[at],
-            **{
-                name: last.frame[name].astype(object).where(seen_last, first.frame[name]).array[at]
-                for name in ("name", "owner")
-            },
+            **{name: values.array[at] for name, values in shown.items()},
             "currency": moves["currency"].to_numpy(),
             "part": pd.Categorical(moves["part"], PARTS, ordered=True),
             "value": moves["cents"].to_numpy() / 100,
