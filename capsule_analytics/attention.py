@@ -91,9 +91,7 @@ def needing(
     counts = frame["currency"].astype(TEXT).value_counts()
     order = table.assign(
         deals=table["currency"].map(counts).fillna(0).astype("int64"), key=table["stake"].fillna(0)
-    ).sort_values(
-        ["deals", "currency", "key"], ascending=[False, True, False], kind="stable"
-    )
+    ).sort_values(["deals", "currency", "key"], ascending=[False, True, False], kind="stable")
     return table.loc[order.index].reset_index(names="id")
 
 

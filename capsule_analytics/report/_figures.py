@@ -323,9 +323,7 @@ class Figures:
     def needs(self) -> pd.DataFrame:
         """The open deals that need someone, as `attention.needing` gives them, with ``link``."""
         options = self.options
-        table = attention.needing(
-            self.pipeline, options.before, options.snapshots, self.projection
-        )
+        table = attention.needing(self.pipeline, options.before, options.snapshots, self.projection)
         links = f"{options.web}/opportunity/" + table["id"].astype(str) if options.web else pd.NA
         return table.assign(link=links).astype({"link": TEXT})
 
