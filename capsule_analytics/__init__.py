@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from . import attention as attention
     from . import calibration as calibration
     from . import errors as errors
     from . import forecast as forecast
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from .schema import Pipeline as Pipeline
 
 _MODULES = (
+    "attention",
     "calibration",
     "errors",
     "forecast",

@@ -27,11 +27,16 @@ def check_options(context: click.Context, args: ReportArgs) -> None:
         typed = option.opts[0]
         if args.portfolio is not None and not option.portfolio:
             raise click.UsageError(f"{typed} is of no use with --portfolio")
-        if option.needs is not None and getattr(args, option.needs) is None:
+        if option.needs is not None and not getattr(args, option.needs):
             needed = options[option.needs].opts[0]
             raise click.UsageError(f"{typed} is of no use without {needed}")
         if name == "store" and args.sample:
             raise click.UsageError("--store is of no use with --sample, which has its own history")
+    if args.snapshot and args.portfolio is None:
+        if args.sample:
+            raise click.UsageError("--snapshot is of no use with --sample: it never changes")
+        if args.as_of is not None:
+            raise click.UsageError("--snapshot records how the account is today, without --as-of")
     if args.best_case > args.commit:
         raise click.UsageError(
             f"--best-case {args.best_case:g} must not be above --commit {args.commit:g}"

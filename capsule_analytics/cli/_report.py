@@ -9,7 +9,7 @@ import click
 
 from capsule_analytics import __version__
 
-from ._account import AccountArgs
+from ._account import AccountArgs, NothingToLoadError
 from ._checks import check_options
 from ._config import CONFIG, INIT
 from ._options import REPORT_OPTIONS, Command
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """\b
 Examples:
-  capsule-report --sample --out report
-  CAPSULE_TOKEN=... capsule-report --account acme --out report
+  capsule-report --sample
+  CAPSULE_TOKEN=... capsule-report --account acme --html --snapshot
   capsule-report --sample --by owner --overdue roll --html --out report
 """
 
@@ -56,6 +56,9 @@ class ReportArgs(AccountArgs):
     targets: Path | None
     changes_since: date | None
     store: Path | None
+    snapshot: bool
+    full_every: int
+    no_projection: bool
     formats: tuple[str, ...]
     html: bool
     xlsx: bool
@@ -83,12 +86,16 @@ class ReportArgs(AccountArgs):
 @click.version_option(__version__, prog_name="capsule-report")
 @click.pass_context
 def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - typed by `ReportArgs`
-    """Write the sales forecast of a Capsule CRM account as charts and CSV files.
+    """Write what a Capsule CRM account will probably win, and its forecast, as charts and tables.
 
-    The folder gets forecast.png and revenue.png, forecast.csv, revenue.csv, scenarios.csv,
-    opportunities.csv and data_quality.csv.
+    The folder gets projection.png, forecast.png and revenue.png, projection.csv,
+    projected_deals.csv, track_record.csv, attention.csv (deals that need someone), forecast.csv,
+    revenue.csv, scenarios.csv, opportunities.csv and data_quality.csv; with snapshots changes.png,
+    changes.csv and changed_deals.csv.
     """
     args = ReportArgs(**chosen)
+    if not (args.sample or args.live or args.portfolio):
+        raise NothingToLoadError
     check_options(context, args)
     kept = context.ensure_object(Kept)
     if args.portfolio is None:
@@ -106,7 +113,11 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
     if args.portfolio is not None:
         _terminal.portfolio_summary(_figures.write_portfolio(args, placed))
         return
-    figures = _figures.figures(_figures.load(args), args)
+
+    def recorded() -> None:
+        kept.words = "the snapshot is recorded, and no report was written"
+
+    figures = _figures.figures(*_figures.load(args, recorded), args)
     files = write_figures(figures, args.out, placed=placed)
     _terminal.summary(figures, files)
 

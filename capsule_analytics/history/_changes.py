@@ -121,7 +121,7 @@ def changes(
         return before.changed_to(after, period=period, by=by)
     if by is not None:
         raise ArgumentError("only the changes of a portfolio are by account")
-    before, after = cast("Pipeline", before), cast("Pipeline", after)
+    after = cast("Pipeline", after)
     _of_one_account(before, after)
     table = bridge([moved(before.opportunities, after.opportunities, period=period)])
     return _noted(table, before, after, period)

@@ -106,7 +106,8 @@ def _write_charts(figures: Figures, folder: Path) -> None:
         return
     with missing_letters_told():
         for name, table in figures.charts.items():
-            figure, _ = getattr(plot, name)(table)
+            beside = (figures.forecast_month,) if name == "projection" else ()
+            figure, _ = getattr(plot, name)(table, *beside)
             for suffix in figures.options.formats:
                 figure.savefig(folder / f"{name}.{suffix}", dpi=_DPI, bbox_inches="tight")
             plt.close(figure)
