@@ -509,11 +509,6 @@ class Figures:
         """What is asked for first, one a currency that has an open or a won deal."""
         return tuple(self._headline(row) for row in self.standing.to_dict("records"))
 
-    projection = projected = projected_quarters = projected_deals = track = outlook = needs = None
-    win_rates_by_owner = win_rates_by_quarter = lost_reasons = conversion = velocity = None
-    slippage_by_owner = time_at_milestone = quality_by_owner = None
-    track_words = ""
-
     @cached_property
     def sheets(self) -> tuple[Sheet, ...]:
         """The tables that leave as files, in the order of the workbook."""

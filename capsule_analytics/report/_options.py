@@ -92,10 +92,6 @@ class Options:
     before: Pipeline | None = None
     web: str = ""
     selection: str = ""
-    projection: bool = True
-    snapshots: tuple[Any, ...] = ()
-    before: Any = None
-    web: str = ""
     inputs: tuple[Path, ...] = ()
 
     def placing(self) -> dict[str, Any]:
