@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _PAST_MONTHS = 24
 _PAST_PERIODS = 6
 _LABELS = 9
+_WORDS_WIDE = 72
 _STEPS = (1, 2, 2.5, 5, 10)
 _TICKS = 4
 
@@ -105,6 +106,8 @@ class Chart:
         The amount at which its scale begins, where all are far from nothing.
     ranges
         What its ranges are called.
+    least
+        How many pixels a column is wide at least; a chart that does not fit scrolls.
     """
 
     key: str
@@ -114,6 +117,7 @@ class Chart:
     note: str = ""
     base: float = 0.0
     ranges: str = KINDS["range"]
+    least: int = 24
     _scale: tuple[float, float, float] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -152,6 +156,8 @@ class Chart:
     @property
     def every(self) -> int:
         """Each how many columns a label stands, so that none covers its neighbour."""
+        if self.least == _WORDS_WIDE:
+            return 1
         fits = (1, 2, 3, 6, 12)
         return next((n for n in fits if len(self.slots) / n <= _LABELS), fits[-1])
 
@@ -345,7 +351,7 @@ def change_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
     )
     title = f"What changed since {bridge.attrs['before']}, {money.name}"
     note = f"The scale begins at {money(base)}, not at nothing." if base else ""
-    return Chart(f"{key}-changes", title, told, tuple(slots), note, base)
+    return Chart(f"{key}-changes", title, told, tuple(slots), note, base, least=_WORDS_WIDE)
 
 
 def track_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
@@ -402,7 +408,7 @@ def target_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
         slots.append(Slot(name, told, marks))
     title = f"Won and expected value against target, {money.name}"
     told = f"{'; '.join(slot.words for slot in slots[:6])}."
-    return Chart(f"{key}-targets", title, told, tuple(slots))
+    return Chart(f"{key}-targets", title, told, tuple(slots), least=_WORDS_WIDE)
 
 
 def charts(figures: Figures, head: Headline, key: str) -> dict[str, Chart]:

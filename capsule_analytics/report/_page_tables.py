@@ -264,11 +264,18 @@ def tables(figures: Figures) -> list[Table]:
         plain_table(
             "win_rates_by_quarter",
             "Win rate by quarter",
-            figures.win_rates_by_quarter,
+            None if (rates := figures.win_rates_by_quarter) is None else rates.iloc[::-1],
             order,
             _WIN_RATE,
         ),
-        plain_table("lost_reasons", "Why deals were lost", figures.lost_reasons, order),
+        plain_table(
+            "lost_reasons",
+            "Why deals were lost",
+            figures.lost_reasons.assign(
+                counts=np.where(figures.lost_reasons["counts"], "counts", "left out")
+            ),
+            order,
+        ),
         plain_table(
             "velocity",
             "Velocity",
@@ -277,11 +284,11 @@ def tables(figures: Figures) -> list[Table]:
             "Open deals x win rate x average won value / days from entry to win: what the list "
             "brings in a day if it goes on as it did.",
         ),
-        plain_table("ageing", "Ageing", figures.time_at_milestone, order),
+        age_table(figures, order),
         plain_table("slippage", "Slippage by owner", figures.slippage_by_owner, order),
         None if attainment is None else target_table(attainment),
         track_table(figures, order),
-        plain_table("quality", "Data quality by owner", figures.quality_by_owner, order),
+        quality_table(figures),
         findings_table(figures.pipeline),
         None if figures.rates is None else rate_table(figures.rates),
     ]
@@ -508,11 +515,9 @@ def links(figures: Figures) -> str:
     return f"{figures.options.web}/opportunity/" if figures.options.web else ""
 
 
-def need_table(figures: Figures, order: Order) -> Table | None:
+def need_table(figures: Figures, order: Order) -> Table:
     """List the deals that need someone, what is at stake first."""
     needs = figures.needs
-    if needs is None:
-        return None
     columns = [
         Column("name", "Deal"),
         Column("party", "Party"),
@@ -521,63 +526,49 @@ def need_table(figures: Figures, order: Order) -> Table | None:
         Column("stake", "At stake", "money", bar=True),
         Column("reason", "Why"),
     ]
-    note = "At stake is what the deal adds to the forecast. A name opens the deal in Capsule."
+    note = "At stake is TCV times the chance that the deal is won."
     rows = _by_size(needs, "stake", order)
     rows = pd.concat([part.head(_NEEDS) for _, part in rows.groupby("place")] or [rows])
     table = shown("needs", "Deals that need someone", rows, columns, note=note, printed=_PRINTED)
-    return replace(table, left=len(needs) - len(table.rows), file="needs.csv")
+    return replace(table, left=len(needs) - len(table.rows), file="attention.csv")
 
 
 _ASIDE = {
-    "owner": Column("owner", "Owner", chooses="owner"),
-    "key": Column("key", "Owner", chooses="owner"),
-    "quarter": Column("quarter", "Quarter", "period"),
-    "month": Column("month", "Month", "period"),
-    "pipeline": Column("pipeline", "Pipeline", chooses="pipeline"),
-    "lost_reason": Column("lost_reason", "Lost for", chooses="status=lost&reason"),
-    "reason": Column("reason", "Lost for", chooses="status=lost&reason"),
-    "milestone": Column("milestone", "Milestone", chooses="milestone"),
-    "currency": Column("currency", "Currency", "currency"),
-    "counts_for_conversion": Column("counts_for_conversion", "Counts for win rate"),
-    "deals": Column("deals", "Deals", "count"),
-    "open_deals": Column("open_deals", "Open deals", "count"),
-    "won_deals": Column("won_deals", "Won", "count"),
-    "lost_deals": Column("lost_deals", "Lost", "count"),
-    "won": Column("won", "Won", "count"),
-    "lost": Column("lost", "Lost", "count"),
-    "reached": Column("reached", "Reached", "count", bar=True),
-    "moved_on": Column("moved_on", "Moved on", "count"),
-    "undecided": Column("undecided", "Still there", "count"),
-    "conversion": Column("conversion", "Conversion", "percent", bar=True),
-    "win_rate": Column("win_rate", "Win rate", "percent", bar=True),
-    "rate": Column("rate", "Win rate, shrunk", "percent"),
-    "raw_rate": Column("raw_rate", "Win rate", "percent", bar=True),
-    "rate_of_all": Column("rate_of_all", "All lost deals counted", "percent"),
-    "low": Column("low", "From", "percent"),
-    "high": Column("high", "To", "percent"),
-    "share": Column("share", "Share", "percent", bar=True),
-    "share_of_lost": Column("share_of_lost", "Share of lost", "percent", bar=True),
-    "open_value": Column("open_value", "Open", "money"),
-    "lost_value": Column("lost_value", "Lost value", "money"),
-    "weighted_value": Column("weighted_value", "Weighted", "money"),
-    "value": Column("value", "Value", "money"),
-    "tcv": Column("tcv", "TCV", "money"),
-    "average_won": Column("average_won", "Average won", "money"),
-    "cycle_days": Column("cycle_days", "Days to win", "days"),
-    "velocity": Column("velocity", "Velocity a day", "money", bar=True),
-    "age": Column("age", "Age"),
-    "band": Column("band", "At the milestone for"),
-    "days": Column("days", "Days", "days"),
-    "median_days": Column("median_days", "Median days", "days"),
-    "pushed": Column("pushed", "Pushed out", "count"),
-    "pushed_deals": Column("pushed_deals", "Pushed out", "count"),
-    "mean_days": Column("mean_days", "Days later, mean", "days", bar=True),
-    "errors": Column("errors", "Errors", "count"),
-    "warnings": Column("warnings", "Warnings", "count"),
-    "infos": Column("infos", "Notes", "count"),
-    "findings": Column("findings", "Findings", "count", bar=True),
-    "stale_deals": Column("stale_deals", "Stale", "count"),
-    "overdue_deals": Column("overdue_deals", "Overdue", "count"),
+    column.name: column
+    for column in (
+        Column("owner", "Owner", chooses="owner"),
+        Column("quarter", "Quarter", "period"),
+        Column("milestone", "Milestone", chooses="milestone"),
+        Column("currency", "Currency", "currency"),
+        Column("lost_reason", "Lost for", chooses="status=lost&reason"),
+        Column("deals", "Deals", "count"),
+        Column("tcv", "TCV", "money", bar=True),
+        Column("open_deals", "Open deals", "count"),
+        Column("won_deals", "Won", "count"),
+        Column("won", "Won", "count"),
+        Column("lost_deals", "Lost", "count"),
+        Column("reached", "Reached", "count"),
+        Column("moved_on", "Moved on", "count"),
+        Column("lost", "Lost", "count"),
+        Column("undecided", "Still there", "count"),
+        Column("left_out", "Left out", "count"),
+        Column("counts", "In the win rate"),
+        Column("win_rate", "Win rate", "percent", bar=True),
+        Column("raw_rate", "Win rate", "percent", bar=True),
+        Column("rate_of_all", "All lost deals counted", "percent"),
+        Column("rate", "Drawn to the account's", "percent"),
+        Column("low", "From", "percent"),
+        Column("high", "To", "percent"),
+        Column("share", "Share of those that count", "percent", bar=True),
+        Column("share_of_all", "Share of all lost", "percent"),
+        Column("conversion", "Conversion", "percent", bar=True),
+        Column("days", "Days at it, median", "days"),
+        Column("average_won", "Average won", "money"),
+        Column("cycle_days", "Days to win", "days"),
+        Column("velocity", "Velocity a day", "money", bar=True),
+        Column("pushed", "Pushed out", "count"),
+        Column("mean_days", "Days later, mean", "days", bar=True),
+    )
 }
 """How the columns of tables are shown that are shown as they are."""
 
@@ -588,11 +579,69 @@ def plain_table(
     """Show a frame as it is, in the columns that are known here; None where there is none."""
     if frame is None or frame.empty:
         return None
-    frame = frame if isinstance(frame.index, pd.RangeIndex) else frame.reset_index()
     if "currency" in frame.columns:
         frame = frame.assign(place=_places(frame, order)).sort_values("place", kind="stable")
     columns = [_ASIDE[name] for name in map(str, frame.columns) if name in _ASIDE]
     return shown(key, title, frame, columns, note=note, printed=_PRINTED_FEW)
+
+
+def age_table(figures: Figures, order: Order) -> Table | None:
+    """Show for how long the open deals have stood at their milestone, a column an age."""
+    rows = figures.time_at_milestone
+    rows = rows[(rows["open_deals"] > 0).to_numpy(dtype=bool)]
+    if rows.empty:
+        return None
+    keys = ["currency", "pipeline", "milestone"]
+    ages = list(dict.fromkeys(rows["age"].astype("object")))
+    # Rows in the order in which they come, which is the account's.
+    groups = rows.groupby(keys, dropna=False, sort=False, observed=True)
+    table = groups["open_value"].sum().reset_index()
+    number = groups.ngroup().to_numpy()
+    age = rows["age"].astype("object").to_numpy()
+    for one in ages:
+        at = age == one
+        counts = np.bincount(number[at], rows["open_deals"].to_numpy()[at], len(table))
+        table[f"age {one}"] = counts.astype(np.int64)
+    table = table.assign(place=_places(table, order)).sort_values("place", kind="stable")
+    several = table["pipeline"].nunique(dropna=False) > 1
+    columns = [
+        *([Column("pipeline", "Pipeline", chooses="pipeline")] if several else []),
+        Column("milestone", "Milestone", chooses="milestone"),
+        Column("currency", "Currency", "currency"),
+        *(Column(f"age {one}", f"{one} days", "count") for one in ages),
+        Column("open_value", "Open", "money", bar=True),
+    ]
+    note = "Open deals by the days that they have stood at their milestone."
+    return shown("ageing", "Ageing", table, columns, note=note, printed=_PRINTED_FEW)
+
+
+def quality_table(figures: Figures) -> Table | None:
+    """Show who has to mend what, those with the most findings first."""
+    found = figures.quality_by_owner
+    if found.empty:
+        return None
+    owner = found["owner"].astype("object").where(found["owner"].notna(), None)
+    what = found["check"].astype("object").str.replace("_", " ")
+    parts = found.assign(
+        owner=owner, what=[f"{name} ({n:,})" for name, n in zip(what, found["deals"], strict=True)]
+    )
+    groups = parts.groupby("owner", dropna=False, sort=False)
+    rows = groups.agg(deals=("deals", "sum"), what=("what", "; ".join)).reset_index()
+    for severity in ("error", "warning", "info"):
+        counted = parts["deals"].where(parts["severity"] == severity, 0)
+        rows[severity] = counted.groupby(owner, dropna=False, sort=False).sum().to_numpy()
+    rows = rows.sort_values(
+        ["error", "warning", "info"], ascending=False, kind="stable"
+    ).reset_index(drop=True)
+    columns = [
+        Column("owner", "Owner", chooses="owner"),
+        Column("error", "Errors", "count"),
+        Column("warning", "Warnings", "count"),
+        Column("info", "Notes", "count"),
+        Column("what", "What to mend"),
+    ]
+    title = "Data quality by owner"
+    return shown("quality", title, rows, columns, rows=_FINDINGS, printed=_PRINTED_FEW)
 
 
 def findings_table(pipeline: Pipeline) -> Table:

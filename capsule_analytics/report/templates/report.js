@@ -11,7 +11,7 @@ const make = (tag, content = "", attributes = {}) => {
   return element;
 };
 const count = columns.id.length;
-const PAGE = 50;
+const PAGE = 25;
 
 // What deals are filtered by: the state of the page, and its address after "#".
 const SELECTED = ["owner", "team", "pipeline", "milestone", "tag"];
@@ -411,6 +411,17 @@ const showDeals = () => {
   more.textContent = `Show ${Math.min(4 * PAGE, rows.length - shownRows)} more of ${(rows.length - shownRows).toLocaleString("en-GB")}`;
 };
 
+// Long tables are folded until they are asked for.
+const SEEN = 10;
+const fold = (table) => {
+  const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden);
+  const folds = !table.dataset.open && rows.length > SEEN + 3;
+  rows.forEach((row, place) => row.classList.toggle("folded", folds && place >= SEEN));
+  const button = table.parentElement.nextElementSibling;
+  button.hidden = !folds;
+  button.textContent = `Show all ${rows.length} rows`;
+};
+
 // Sorting of the other tables.
 for (const table of all("table.sortable")) {
   const body = table.tBodies[0];
@@ -432,17 +443,28 @@ for (const table of all("table.sortable")) {
         return down ? -order : order;
       });
       body.append(...rows);
+      fold(table);
     });
   });
+  const button = make("button", "", { type: "button", class: "unfold screen" });
+  button.addEventListener("click", () => { table.dataset.open = "yes"; fold(table); });
+  table.parentElement.after(button);
 }
 
-const show = () => { showCurrency(); showFilters(); showSums(); showDeals(); };
+const show = () => {
+  showCurrency();
+  all("table.sortable").forEach(fold);
+  showFilters();
+  showSums();
+  showDeals();
+};
 function change(more) {
   Object.assign(state, more);
   shownRows = PAGE;
   show();
   remember();
 }
+one(".filter").open = innerWidth > 700;
 recall();
 one(".bar").hidden = !count;
 show();
