@@ -186,8 +186,10 @@ for (const cell of all("tr[data-choose] td.choose")) {
 
 // Charts: one stop of the tab key each, arrows from column to column, figures on hover and focus.
 const tip = one(".tip");
-const hideTip = () => { tip.hidden = true; };
+let pointed = null;
+const hideTip = () => { pointed = null; tip.hidden = true; };
 const showTip = (slot) => {
+  pointed = slot;
   tip.textContent = slot.getAttribute("aria-label");
   tip.hidden = false;
   const [place, room] = [slot.getBoundingClientRect(), tip.getBoundingClientRect()];
@@ -219,7 +221,7 @@ for (const chart of all("figure.chart")) {
     });
   });
 }
-addEventListener("scroll", hideTip, { passive: true });
+addEventListener("scroll", () => { if (pointed) showTip(pointed); }, { passive: true, capture: true });
 
 // Sums of a selection: tiles, and the tables and chart whose figures are sums.
 const SUMMED = ["forecast", "milestones", "owners"];
@@ -340,8 +342,8 @@ const dealCell = (column, row) => {
 };
 // A cell that could run as a formula gets an apostrophe, as in the CSV files beside the page.
 const FORMULA = /^[\s"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]|^[\t\n]/;
-const quoted = (value) => {
-  const safe = typeof value === "string" && FORMULA.test(value) ? `'${value}` : String(value ?? "");
+const quoted = (value, numeric = false) => {
+  const safe = !numeric && FORMULA.test(value ?? "") ? `'${value}` : String(value ?? "");
   return /[",;\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 };
 const csv = () => {
@@ -351,7 +353,7 @@ const csv = () => {
     if (column.day) return value === null ? "" : day(value);
     return column.cents && value !== null ? (value / 100).toFixed(2) : value;
   };
-  const lines = matching().map((row) => shown.map((column) => quoted(plain(column, row))).join(","));
+  const lines = matching().map((row) => shown.map((column) => quoted(plain(column, row), column.numeric)).join(","));
   return [shown.map((column) => quoted(column.label)).join(","), ...lines].join("\r\n");
 };
 const copy = async (words) => {
