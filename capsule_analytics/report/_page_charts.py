@@ -130,16 +130,6 @@ class Chart:
         object.__setattr__(self, "_scale", scale)
 
     @property
-    def low(self) -> float:
-        """The amount at the bottom."""
-        return self._scale[0]
-
-    @property
-    def high(self) -> float:
-        """The amount at the top."""
-        return self._scale[1]
-
-    @property
     def ticks(self) -> list[tuple[float, str]]:
         """The lines of the grid: percent from the top, and the amount."""
         low, high, step = self._scale

@@ -89,11 +89,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """The cells of a row, its currency (None where it has none of its own), and what it chooses."""
+    """The cells of a row, its currency (None where it has none of its own), and what it chooses.
+
+    ``deal`` is the id of the deal that the row is about; empty for none.
+    """
 
     cells: tuple[Cell, ...]
     currency: str | None = None
     chosen: str = ""
+    deal: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,8 @@ def shown(
             for column in columns
             if column.chooses
         ]
-        laid.append(Row(tuple(cells), currency, "&".join(chosen)))
+        deal = str(record["id"]) if "id" in record else ""
+        laid.append(Row(tuple(cells), currency, "&".join(chosen), deal))
     left = len(frame) - len(records)
     return Table(key, title, tuple(columns), tuple(laid), note, left, file, printed)
 

@@ -122,7 +122,7 @@ const showCurrency = () => {
   for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.textContent === state.currency));
   for (const element of all("[data-currency]")) element.hidden = element.dataset.currency !== state.currency;
   // The coming months stand at the right end.
-  for (const scroll of all(".plot .scroll")) scroll.scrollLeft = scroll.scrollWidth;
+  for (const scroll of all("[id$='-projection'] .scroll, [id$='-track'] .scroll")) scroll.scrollLeft = scroll.scrollWidth;
   for (const note of all(".rest")) note.hidden = currencies.length > 1;
 };
 for (const row of all("tr[data-tab]")) {
@@ -252,6 +252,10 @@ const showSums = () => {
       tile("Overdue", written(total.overdue_value), deals(total.overdue_deals)),
     );
   }
+  const ids = new Set(filtered ? rows.map((row) => String(columns.id[row])) : []);
+  for (const row of all("#needs tr[data-deal]")) {
+    row.hidden = row.dataset.currency !== state.currency || (filtered && !ids.has(row.dataset.deal));
+  }
   for (const key of SUMMED) {
     const table = one(`#${key} table`);
     if (!table) continue;
@@ -278,25 +282,43 @@ const showSums = () => {
     }
   }
   for (const chart of all("#forecast figure.chart")) {
-    if (chart.closest("[data-currency]").dataset.currency !== state.currency) continue;
-    const [low, high] = [Number(chart.dataset.low), Number(chart.dataset.high)];
-    for (const slot of all(".slot", chart)) {
-      const words = before(slot, "aria-label");
-      const total = filtered ? sum(meeting(parse(slot.dataset.choose), rows), () => true) : null;
-      const ends = { won: [0, total?.won_value], weighted: [total?.won_value, total?.expected_value] };
-      for (const bar of all("rect:not(.hit)", slot)) {
-        const [y, height] = [before(bar, "y"), before(bar, "height")];
-        const place = (cents) => (100 * (high - cents / 100)) / (high - low);
-        const [from, to] = (ends[bar.classList[0]] ?? [0, 0]).map(place);
-        bar.setAttribute("y", filtered ? `${Math.min(from, to)}%` : y);
-        bar.setAttribute("height", filtered ? `${Math.abs(from - to)}%` : height);
-      }
-      for (const line of all(".range", slot)) line.style.display = filtered ? "none" : "";
-      slot.setAttribute("aria-label", filtered
-        ? `${words.split(":")[0]}, selected deals: ${money(total.won_value, state.currency)} won, ${deals(total.open_deals)} open of ${money(total.open_value, state.currency)}, weighted ${money(total.weighted_value, state.currency)}`
-        : words);
-    }
+    if (chart.closest("[data-currency]").dataset.currency === state.currency) drawSums(chart, filtered ? rows : null);
   }
+};
+
+// The bars of the forecast for a selection, at a scale of their own; null for all deals as drawn.
+const compact = (amount) => {
+  const [size, unit] = [[1e9, "B"], [1e6, "M"], [1e3, "K"]].find(([least]) => amount >= least) ?? [1, ""];
+  return `${Number((amount / size).toPrecision(3))}${unit}`;
+};
+const drawSums = (chart, rows) => {
+  const slots = all(".slot", chart);
+  const totals = rows && slots.map((slot) => sum(meeting(parse(slot.dataset.choose), rows), () => true));
+  const labels = all(".axis span", chart);
+  // Bars of a selection stand on the bottom line: those of negative amounts are not drawn.
+  const lines = Math.max(labels.length - 1, 1);
+  const wanted = totals ? Math.max(...totals.map((total) => total.expected_value), 0) / 100 / lines : 0;
+  const power = 10 ** Math.floor(Math.log10(wanted || 1));
+  const step = [1, 2, 2.5, 5, 10].map((size) => size * power).find((size) => size >= wanted * 0.9999);
+  labels.forEach((label, place) => {
+    label.dataset.whole ??= label.textContent;
+    label.textContent = totals ? compact(step * place) : label.dataset.whole;
+  });
+  slots.forEach((slot, at) => {
+    const total = totals?.[at];
+    const words = before(slot, "aria-label");
+    const ends = total && { won: [0, total.won_value], weighted: [total.won_value, total.expected_value] };
+    for (const bar of all("rect:not(.hit)", slot)) {
+      const [y, height] = [before(bar, "y"), before(bar, "height")];
+      const [from, to] = (ends?.[bar.classList[0]] ?? [0, 0]).map((cents) => Math.max(0, cents / step / lines));
+      bar.setAttribute("y", total ? `${100 - Math.max(from, to)}%` : y);
+      bar.setAttribute("height", total ? `${Math.abs(to - from)}%` : height);
+    }
+    for (const line of all(".range", slot)) line.style.display = total ? "none" : "";
+    slot.setAttribute("aria-label", total
+      ? `${words.split(":")[0]}, selected deals: ${money(total.won_value, state.currency)} won, ${deals(total.open_deals)} open of ${money(total.open_value, state.currency)}, weighted ${money(total.weighted_value, state.currency)}`
+      : words);
+  });
 };
 
 // The table of deals.
@@ -336,9 +358,9 @@ const dealCell = (column, row) => {
   const value = column.value(row);
   const written = column.written ? column.written(row) : value === "" || value === null ? data.none : String(value);
   if (column.name === "name" && data.link) {
-    return make("td", make("a", value || String(columns.id[row]), { href: data.link + columns.id[row], target: "_blank", rel: "noopener noreferrer" }), { dir: "auto", class: "text" });
+    return make("td", make("a", value || String(columns.id[row]), { href: data.link + columns.id[row], target: "_blank", rel: "noopener noreferrer" }), { dir: "auto", class: "text name" });
   }
-  return make("td", written, column.numeric ? { class: "num" } : column.day ? { class: "day" } : { class: "text", dir: "auto" });
+  return make("td", written, column.numeric ? { class: "num" } : column.day ? { class: "day" } : { class: `text${column.name === "name" ? " name" : ""}`, dir: "auto" });
 };
 // A cell that could run as a formula gets an apostrophe, as in the CSV files beside the page.
 const FORMULA = /^[\s"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]|^[\t\n]/;
@@ -455,9 +477,9 @@ for (const table of all("table.sortable")) {
 
 const show = () => {
   showCurrency();
-  all("table.sortable").forEach(fold);
   showFilters();
   showSums();
+  all("table.sortable").forEach(fold);
   showDeals();
 };
 function change(more) {
