@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from capsule_analytics.errors import ApiError, ArgumentError, AuthenticationError
+from capsule_analytics.errors import ApiError, ArgumentError
 
 from . import _v1, _v2
 from ._protocol import Deleted, Page, Query, Record, Request
@@ -486,7 +486,7 @@ class CapsuleClient:
 
         Raises
         ------
-        AuthenticationError
+        ArgumentError
             If the token is another account's.
         """
         if self.api_version == "v1" or not self._named:
@@ -494,7 +494,7 @@ class CapsuleClient:
         site = self._if_known(lambda _: _v2.site(), lambda body, _: ([_v2.parse_site(body)], False))
         found = str(site[0].get("subdomain") or "") if site else ""
         if found and found.lower() != self.account.lower():
-            raise AuthenticationError(
+            raise ArgumentError(
                 f"the token is one of the account {found!r}, not of {self.account!r}"
             )
 

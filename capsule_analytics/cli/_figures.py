@@ -15,6 +15,7 @@ from ._run import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
     from capsule_analytics.report import Figures, Written
     from capsule_analytics.schema import Pipeline
 
@@ -31,11 +32,11 @@ def load(args: ReportArgs, recorded: Callable[[], None]) -> tuple[Pipeline, Past
     recorded
         Called when the account has been recorded in the store, where that is asked for.
     """
-    pipeline = _recorded(args) if args.snapshot else _loaded(args)
-    if args.snapshot:
+    pipeline = _recorded(args) if args.records else _loaded(args)
+    if args.records:
         recorded()
     past = past_of(pipeline, args)
-    if args.snapshot:
+    if args.records:
         pipeline = select(pipeline, milestone=args.milestone, tag=args.tag, owner=args.owner)
     return pipeline, past
 

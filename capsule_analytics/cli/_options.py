@@ -374,8 +374,8 @@ REPORT_OPTIONS = (
         group=CHANGES,
         type=_NEW_FILE,
         metavar="FILE",
-        help="The snapshot store; default in the user's data folder. Where it knows the account, the"
-        " projection learns from its snapshots, and the last one is compared with.",
+        help="The snapshot store; default in the user's data folder. Where it knows the account,"
+        " the projection learns from its snapshots, and the last one is compared with.",
     ),
     Option(
         "--snapshot",

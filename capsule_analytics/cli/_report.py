@@ -71,6 +71,11 @@ class ReportArgs(AccountArgs):
         return ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
 
     @property
+    def records(self) -> bool:
+        """Whether the account is recorded; a configuration's ``snapshot`` is for live ones."""
+        return self.snapshot and self.live and self.as_of is None
+
+    @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read, and that no file of the report may replace."""
         files = (self.targets, self.rates, self.token_file)

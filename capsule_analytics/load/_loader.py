@@ -173,7 +173,7 @@ def _setting(
     definitions = client.fetch_reference("definitions") if wants.definitions else []
     return Setting(
         milestones=table,
-        currencies=_currencies(client),
+        currencies=_currencies(client) if wants.currencies else [],
         lost_reasons=counting_reasons(reasons),
         usernames={
             one["id"]: one["username"]

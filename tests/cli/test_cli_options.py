@@ -326,7 +326,9 @@ class TestConfiguration:
         assert list(table.columns[:3]) == ["year", "currency", "team"]
 
     def test_what_is_typed_wins(self, tmp_path: Path) -> None:
-        (tmp_path / "capsule.toml").write_text('sample = true\nno-projection = true\nout = "here"\nperiod = "year"\n')
+        (tmp_path / "capsule.toml").write_text(
+            'sample = true\nno-projection = true\nout = "here"\nperiod = "year"\n'
+        )
         assert self.report(tmp_path, "--period", "quarter").returncode == 0
         assert pd.read_csv(tmp_path / "here" / "forecast.csv").columns[0] == "quarter"
 
