@@ -198,7 +198,7 @@ def backtest_scores(months: pd.DataFrame, *, by: str | Sequence[str] = "currency
         floor_crps=grouped["floor_crps"].mean(),
     )
     table.insert(0, "months", grouped.size())
-    table = table.reset_index().astype({name: TEXT for name in ("method", *parts)})
+    table = table.reset_index().astype(dict.fromkeys(("method", *parts), TEXT))
     table.attrs = {"left_out": left_out}
     return table
 
@@ -234,8 +234,8 @@ def backtest_months(
     for that is what a forecast is used for; ``actual_known`` is the part from deals that existed
     at ``d``. Months count once they are over at `final`. All methods are scored on the same ones.
 
-    Methods:
-
+    Methods
+    -------
     *projection*
         `projection.fit` on this snapshot and those before it.
     *stated*
