@@ -94,7 +94,7 @@ class CapsuleClient:
             self.api, root, token, timeout=timeout, max_wait=max_wait, on_wait=on_wait
         )
         self.account = account or urlsplit(self.transport.root).netloc
-        self._named = bool(account)
+        self._of_account = bool(account)
         self._milestones: list[Record] | None = None
         self._currencies: list[str] | None = None
         self._archived: frozenset[int] = frozenset()
@@ -489,7 +489,7 @@ class CapsuleClient:
         ArgumentError
             If the token is another account's.
         """
-        if self.api_version == "v1" or not self._named:
+        if self.api_version == "v1" or not self._of_account:
             return
         site = self._if_known(lambda _: _v2.site(), lambda body, _: ([_v2.parse_site(body)], False))
         found = str(site[0].get("subdomain") or "") if site else ""

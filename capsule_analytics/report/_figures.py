@@ -63,36 +63,33 @@ PROJECTION_AMOUNTS = (
 MONTHS_AHEAD = 6
 """How far the projection of a report looks, the month of the as-of day included."""
 
-MEANINGS = (
-    (
-        "Projection",
-        "What will have been won in a period: won already, from open deals whenever they close, "
-        "and from business that is not in the list yet. Learnt from what earlier deals became.",
+MEANINGS = {
+    "Projection": (
+        "What will have been won in a period: won already, from open deals whenever they "
+        "close, and from business that is not in the list yet. Learnt from what earlier deals "
+        "became."
     ),
-    (
-        "P10, P50, P90 of the projection",
+    "P10, P50, P90 of the projection": (
         "The outcome is below P10 once in ten times, below P50 five times and below P90 nine "
-        "times, as far as the track record bears it out.",
+        "times, as far as the track record bears it out."
     ),
-    ("Track record", "What was projected for past months, beside what they brought."),
-    (
-        "Weighted value",
-        "TCV times the stated probability of each open deal, in the month of its expected close: "
-        "what would be won on average if every stated probability and date were right.",
+    "Track record": ("What was projected for past months, beside what they brought."),
+    "Weighted value": (
+        "TCV times the stated probability of each open deal, in the month of its expected "
+        "close: what would be won on average if every stated probability and date were right."
     ),
-    (
-        "P10, P50, P90 of the weighted forecast",
+    "P10, P50, P90 of the weighted forecast": (
         "The spread that chance alone would leave if every stated probability and date were "
-        "right. They seldom are, so the outcome lies outside far more often than twice in ten.",
+        "right. They seldom are, so the outcome lies outside far more often than twice in "
+        "ten."
     ),
-    ("Expected value", "Won, and of open deals the weighted value; in a projection, its mean."),
-    ("Stake", "TCV times the chance that the deal is won within a year."),
-    (
-        "Win rate",
-        "Won divided by won and lost; deals lost for a reason that the account leaves out of its "
-        "conversion rate are not counted. rate_of_all counts them as lost.",
+    "Expected value": ("Won, and of open deals the weighted value; in a projection, its mean."),
+    "Stake": ("TCV times the chance that the deal is won within a year."),
+    "Win rate": (
+        "Won divided by won and lost; deals lost for a reason that the account leaves out of "
+        "its conversion rate are not counted. rate_of_all counts them as lost."
     ),
-)
+}
 """What the figures of a report mean, in the words of the workbook and the page."""
 
 _LAST_SHEETS = ("Opportunities", "Data quality", "Rates")
@@ -593,7 +590,7 @@ class Figures:
         }
         shown = {title: table for title, table in how.items() if table is not None and len(table)}
         first = {"Outlook": self.outlook_table} if self.outlook else {}
-        meanings = pd.DataFrame(MEANINGS, columns=["figure", "meaning"])
+        meanings = pd.DataFrame(list(MEANINGS.items()), columns=["figure", "meaning"])
         return first | files | shown | last | {"How figures are made": meanings}
 
     @cached_property
