@@ -36,7 +36,16 @@ def check_options(context: click.Context, args: ReportArgs) -> None:
         raise click.UsageError(
             f"--best-case {args.best_case:g} must not be above --commit {args.commit:g}"
         )
+    if args.verify:
+        _check_verify(args)
     if args.live and args.api_version == "v1" and "tag" in args.by:
         raise click.UsageError("--by tag needs --api-version v2: v1 does not tell a deal's tags")
     if args.changes_since is not None and args.portfolio is None and args.selection:
         raise click.UsageError("--changes-since compares whole accounts, not a selection")
+
+
+def _check_verify(args: ReportArgs) -> None:
+    if not args.live:
+        raise click.UsageError("--verify asks a live account: give --account or --base-url")
+    if args.selection:
+        raise click.UsageError("--verify compares whole accounts, not a selection")

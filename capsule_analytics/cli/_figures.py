@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capsule_analytics import calibration, fx, history, targets
 from capsule_analytics.errors import HistoryError
-from capsule_analytics.load import load_pipeline, select
+from capsule_analytics.load import load_pipeline, select, verify
 from capsule_analytics.report import Options, figures_of, write_portfolio_report
 from capsule_analytics.sample import load_sample
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
 
+    import pandas as pd
+
     from capsule_analytics.report import Figures, Written
     from capsule_analytics.schema import Pipeline
 
@@ -26,21 +28,36 @@ if TYPE_CHECKING:
 def load(args: ReportArgs) -> Pipeline:
     """Load the deals that are asked for, with a progress bar on a terminal."""
     if args.sample:
-        pipeline = load_sample(args.as_of)
-        return select(pipeline, milestone=args.milestone, tag=args.tag, owner=args.owner)
+        return select(load_sample(args.as_of), **_filters(args))
     with args.connect() as client, _terminal.loading(client.account) as progress:
         tags = client.api_version == "v2" and ("tag" in args.by or args.tag)
         return load_pipeline(
             client,
-            milestone=args.milestone,
-            tag=args.tag,
-            owner=args.owner,
+            **_filters(args),
             embed=("tags",) if tags else (),
             as_of=args.as_of,
             workers=args.workers,
             progress=progress,
             resume=args.resume,
         )
+
+
+def _filters(args: ReportArgs) -> dict[str, Any]:
+    """Return which deals are asked for, as `load_pipeline` and `select` take it."""
+    return {
+        "milestone": args.milestone,
+        "tag": args.tag,
+        "owner": args.owner,
+        "pipeline": args.pipeline or None,
+        "team": args.team or None,
+        "status": args.status or None,
+    }
+
+
+def verified(pipeline: Pipeline, args: ReportArgs) -> pd.DataFrame:
+    """Compare with the totals that the account itself adds up."""
+    with args.connect() as client:
+        return verify(client, pipeline)
 
 
 def figures(pipeline: Pipeline, args: ReportArgs) -> Figures:

@@ -202,6 +202,27 @@ FILTERS = (
     Option("--milestone", group=DEALS, metavar="NAME", help="Only deals at this milestone."),
     Option("--tag", group=DEALS, metavar="NAME", help="Only deals with this tag."),
     Option("--owner", group=DEALS, metavar="NAME", help="Only deals of this owner (user name)."),
+    Option(
+        "--pipeline",
+        group=DEALS,
+        multiple=True,
+        metavar="NAME",
+        help="Only deals of this pipeline of Capsule's; of several given, any will do.",
+    ),
+    Option(
+        "--team",
+        group=DEALS,
+        multiple=True,
+        metavar="NAME",
+        help="Only deals of this team; of several given, any will do.",
+    ),
+    Option(
+        "--status",
+        group=DEALS,
+        multiple=True,
+        type=click.Choice(["open", "won", "lost"]),
+        help="Only deals that are open, won or lost; of several given, any will do.",
+    ),
 )
 """Which of its deals."""
 
@@ -244,6 +265,12 @@ REPORT_OPTIONS = (
         is_flag=True,
         help="Leave p10, p50 and p90 out of the portfolio's forecast: most of the time and"
         " memory of a large one.",
+    ),
+    Option(
+        "--verify",
+        group=ACCOUNT,
+        is_flag=True,
+        help="Compare the open deals with the totals that Capsule itself adds up (API v2).",
     ),
     *FILTERS,
     Option(

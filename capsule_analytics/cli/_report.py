@@ -40,6 +40,10 @@ class ReportArgs(AccountArgs):
     milestone: str | None
     tag: str | None
     owner: str | None
+    pipeline: tuple[str, ...]
+    team: tuple[str, ...]
+    status: tuple[str, ...]
+    verify: bool
     as_of: date | None
     overdue: Overdue
     by: tuple[str, ...]
@@ -64,7 +68,14 @@ class ReportArgs(AccountArgs):
     @property
     def selection(self) -> str:
         """The selection of deals in words; empty where all of the account's are loaded."""
-        chosen = {"milestone": self.milestone, "tag": self.tag, "owner": self.owner}
+        chosen = {
+            "milestone": self.milestone,
+            "tag": self.tag,
+            "owner": self.owner,
+            "pipeline": " or ".join(self.pipeline),
+            "team": " or ".join(self.team),
+            "status": " or ".join(self.status),
+        }
         return ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
 
     @property
@@ -106,7 +117,10 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
     if args.portfolio is not None:
         _terminal.portfolio_summary(_figures.write_portfolio(args, placed))
         return
-    figures = _figures.figures(_figures.load(args), args)
+    pipeline = _figures.load(args)
+    if args.verify:
+        _terminal.verified(_figures.verified(pipeline, args))
+    figures = _figures.figures(pipeline, args)
     files = write_figures(figures, args.out, placed=placed)
     _terminal.summary(figures, files)
 

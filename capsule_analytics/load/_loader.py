@@ -234,15 +234,15 @@ def load_changes(
     -------
     The changes, or None if the server cannot tell them and everything must be loaded.
 
-    Notes
-    -----
-    Capsule does not tell since when a deal is hidden, and may go on telling it of one that was
-    shown again. So each that did not change is asked for: what the server shows is there.
-
     Raises
     ------
     CapsuleError
         If the account cannot be read.
+
+    Notes
+    -----
+    Capsule does not tell since when a deal is hidden, and may go on telling it of one that was
+    shown again. So each that did not change is asked for: what the server shows is there.
     """
     api = client.api
     milestones = client.fetch_milestones()
