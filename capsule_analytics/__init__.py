@@ -108,4 +108,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - modules and names of every 
 
 def __dir__() -> list[str]:
     """List the public names, imported or not."""
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -32,31 +32,23 @@ def pipeline_card(pipeline: Pipeline) -> str:
     >>> "164 open, 216 won, 222 lost" in pipeline_card(ca.load_sample())
     True
     """
-    frame = pipeline.opportunities
-    counts = frame["status"].value_counts()
+    # Only here: what shows figures is asked by what holds the deals.
+    from capsule_analytics.report import figures_of  # noqa: PLC0415
+
+    figures = figures_of(pipeline)
+    counts = pipeline.opportunities["status"].value_counts()
     deals = ", ".join(f"{int(counts.get(status, 0)):,} {status}" for status in STATUSES)
-    still = frame[(frame["status"] == "open").to_numpy()]
-    amounts = (
-        still[["tcv"]]
-        .assign(
-            currency=still["currency"].astype("object"),
-            weighted=still["tcv"] * still["probability"],
-            deals=1,
-        )
-        .groupby("currency", dropna=False)
-        .sum()
-        .sort_values("deals", ascending=False, kind="stable")
-    )
+    still = figures.standing[figures.standing["open_deals"] > 0]
     rows = [
         (
-            currency_name(currency),
-            f"{int(row['deals']):,}",
-            format_money(row["tcv"], currency, whole=True),
-            format_money(row["weighted"], currency, whole=True),
+            currency_name(row["currency"]),
+            f"{row['open_deals']:,}",
+            format_money(row["open_value"], row["currency"], whole=True),
+            format_money(row["weighted_value"], row["currency"], whole=True),
         )
-        for currency, row in zip(amounts.index, amounts.to_dict("records"), strict=True)
+        for row in still.to_dict("records")
     ]
-    found = pipeline.issues["severity"].value_counts().to_dict()
+    found = figures.severities
     words = {"error": "error", "warning": "warning", "info": "note"}
     findings = ", ".join(
         f"{found[name]:,} {word}{'' if found[name] == 1 else 's'}"

@@ -23,6 +23,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import date
 
+__all__ = [
+    "CHECKS",
+    "NEGLECTED_AFTER",
+    "SEVERITIES",
+    "Check",
+    "Context",
+    "Finding",
+    "Severity",
+    "check",
+    "neglected",
+    "overdue",
+    "run",
+    "stale",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 Severity = Literal["error", "warning", "info"]
 
 SEVERITIES: dict[str, Severity] = {

@@ -15,6 +15,14 @@ from capsule_analytics.load import assemble, counting_reasons, milestone_frame
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline
 
+__all__ = [
+    "account_path",
+    "load_sample",
+    "sample_folder",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 
 def sample_folder() -> Path:
     """Return the folder of the sample account's files.

@@ -18,6 +18,23 @@ from capsule_analytics.errors import ArgumentError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = [
+    "COLUMNS",
+    "DTYPES",
+    "DURATION_BASES",
+    "RAW_NAMES",
+    "STATUSES",
+    "TEXT",
+    "TIMESTAMP",
+    "Column",
+    "Kind",
+    "Pipeline",
+    "status_of",
+    "total_contract_value",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 Kind = Literal[
     "text", "integer", "number", "percent", "boolean", "category", "date", "timestamp", "object"
 ]

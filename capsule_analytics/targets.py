@@ -36,6 +36,17 @@ if TYPE_CHECKING:
 
     from capsule_analytics.api import CapsuleClient
 
+__all__ = [
+    "COLUMNS",
+    "MEASURES",
+    "attainment",
+    "from_goals",
+    "read_targets",
+    "unmatched",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 COLUMNS = ("period", "currency", "owner", "pipeline", "measure", "target")
 """Columns of a table of targets; ``owner``, ``pipeline`` and ``measure`` may be left out."""
 

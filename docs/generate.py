@@ -32,7 +32,8 @@ What every command and option does. This page is written from the commands thems
 | 0 | done |
 | 1 | failed; one line on standard error says why, more lines with `--verbose` |
 | 2 | wrong usage: an option is unknown, missing or contradicts another |
-| 130 | interrupted |
+| 130 | interrupted (Ctrl-C) |
+| 143 | asked to end (TERM) |
 
 The token is never an option, because other users of a machine can see the options of a running
 command. See [connect your account](connect.md).
@@ -45,9 +46,19 @@ What the tables of a `Pipeline` hold. This page is written from `capsule_analyti
 `capsule_analytics.quality` by `docs/generate.py`. A report's `opportunities.csv` and
 `data_quality.csv` have the same columns in the same order.
 
-`tags` and `fields` are there only where they were asked for: with `embed=["tags", "fields"]` in
-Python, while a report asks for the tags alone, with `--tag` or `--by tag`. API v1 has neither; the
-sample account has both.
+`tags`, `fields` and `missing_important_fields` are there only where they were asked for: with
+`embed=["tags", "fields", "missingImportantFields"]` in Python, while a report asks for what it
+needs. API v1 has none of them; the sample account has all.
+
+`fields` is a dict for each deal. Values have the type of their definition: numbers are numbers,
+dates are `datetime.date`, yes and no are booleans, all else is text (several choices as one text,
+with semicolons). The key is the field's name; where several fields have that name, those of a DataTag are
+`TAG: NAME` ("Licence: Reference"), and what is still the same gets its id. A value that is not of its
+defined type stays as it came, with a finding.
+
+A deal whose milestone has an id is joined by that alone. It keeps the names that it came with, except
+that an owner or a team of one id goes by one name: today's user name, or that of the deal that
+changed last.
 
 ## Opportunities
 
@@ -140,12 +151,18 @@ def _command(name: str, command: click.Command) -> str:
     options = [one for one in command.params if isinstance(one, click.Option)]
     arguments = [one for one in command.params if isinstance(one, click.Argument)]
     usage = " ".join([name, "[OPTIONS]", *(_argument(one) for one in arguments)])
-    rows = "".join(f"| {_names(one)} | {_meaning(one)} |\n" for one in options)
+    groups: dict[str, str] = {}
+    for one in options:
+        heading = getattr(one, "group", None) or "Other options"
+        groups[heading] = groups.get(heading, "") + f"| {_names(one)} | {_meaning(one)} |\n"
+    for last in ("Where", "Other options"):
+        groups[last] = groups.pop(last, "")
+    groups["Other options"] += "| `--help` | Show the options and exit. |\n"
     parts = [
         f"\n## {name}\n",
         f"```text\n{usage}\n```\n",
         inspect.cleandoc(command.help or "").replace("\b\n", "") + "\n",
-        f"| option | meaning |\n|---|---|\n{rows}| `--help` | Show the options and exit. |\n",
+        *(f"| {title} | |\n|---|---|\n{rows}" for title, rows in groups.items() if rows),
     ]
     if command.epilog:
         title, *lines = inspect.cleandoc(command.epilog).replace("\b\n", "").strip().split("\n")

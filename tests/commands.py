@@ -1,12 +1,19 @@
-"""Run the installed commands as a user's shell would: own process, no terminal."""
+"""Run the commands: in a process of their own, as a user's shell would, or in this one."""
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
+import warnings
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
+
+from capsule_analytics import cli
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,3 +40,25 @@ def command(
         timeout=120,
         check=False,
     )
+
+
+def invoked(
+    *args: str | Path, token: str | None = None, cwd: Path | None = None, **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in this process, to its exit code and without a terminal."""
+    name, *rest = map(str, args)
+    command = {"capsule-report": cli.report, "capsule-snapshot": cli.snapshot}[name]
+    out, err = io.StringIO(), io.StringIO()
+    showwarning, terminate = warnings.showwarning, signal.getsignal(signal.SIGTERM)
+    try:
+        with (
+            mock.patch.dict(os.environ, environment(token, **more), clear=True),
+            chdir(cwd or Path.cwd()),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            code = cli.run(command, rest)
+    finally:
+        warnings.showwarning = showwarning
+        signal.signal(signal.SIGTERM, terminate)
+    return subprocess.CompletedProcess([name, *rest], code, out.getvalue(), err.getvalue())

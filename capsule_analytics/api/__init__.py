@@ -19,3 +19,5 @@ from ._v2 import definition_of as definition_of
 __all__ = [
     "CapsuleClient",
 ]
+
+__dir__ = __all__.copy  # what completion offers

@@ -18,8 +18,6 @@ RawColumns = dict[str, list[Any]]
 Record = dict[str, Any]
 """One raw record under the names of `schema.COLUMNS`, values as they came."""
 
-Headers = "Mapping[str, str]"
-
 
 class Request(NamedTuple):
     """One HTTP request, relative to the API's root."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from capsule_analytics.errors import ConfigError
 
-from ._account import options
+from ._options import REPORT_OPTIONS, SNAPSHOT_OPTIONS, WHERE, Option, long_names
 from ._run import say
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 DEFAULT = Path("capsule.toml")
-_CONFIG, _INIT = f"{__name__}.config", f"{__name__}.init"
+_INIT = f"{__name__}.init"
 
 _TEMPLATE = """\
 # Options of capsule-report and capsule-snapshot, by their long names; what is typed wins.
@@ -44,77 +41,52 @@ _TEMPLATE = """\
 """
 
 
-def config_option(*commands: str, init: bool = False) -> Callable[[Any], Any]:
-    """Make the option ``--config``, which reads the file before the other options.
-
-    Parameters
-    ----------
-    *commands
-        ``module:name`` of the commands whose options the file may hold: one file serves them all.
-    init
-        Make ``--init`` too, which writes such a file.
-    """
-
-    def settle(ctx: click.Context, param: click.Parameter, value: Any) -> None:  # noqa: ANN401
-        # The two are typed in any order, and both are needed.
-        ctx.meta[f"{__name__}.{param.name}"] = value
-        if init and not {_CONFIG, _INIT} <= ctx.meta.keys():
-            return
-        path: Path = ctx.meta[_CONFIG] or DEFAULT
-        if ctx.meta.get(_INIT):
-            write_template(path)
-            say(f"Wrote {path}; edit it, then run {ctx.info_name}.")
-            ctx.exit()
-        if path.is_file():
-            known = {name for command in commands for name in _long_names(_found(command))}
-            ctx.default_map = _defaults(ctx.command, read_config(path, known), path)
-        elif ctx.meta[_CONFIG] is not None:
-            raise click.UsageError(f"--config: the file {path} does not exist")
-
-    config = click.option(
-        "--config",
-        type=click.Path(dir_okay=False, path_type=Path),
-        metavar="FILE",
-        is_eager=True,
-        expose_value=False,
-        callback=settle,
-        help=f"File with options; default {DEFAULT} in the current folder, if there is one.",
-    )
-    if not init:
-        return config
-    return options(
-        config,
-        click.option(
-            "--init",
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=settle,
-            help=f"Write a commented {DEFAULT}, or the file of --config, and end.",
-        ),
-    )
+KNOWN = frozenset(long_names([*REPORT_OPTIONS, *SNAPSHOT_OPTIONS]))
+"""Long names of the options that a file may hold: one file serves both commands."""
 
 
-def _found(command: str) -> click.Command:
-    module, _, name = command.partition(":")
-    found: click.Command = getattr(__import__(module, fromlist=[name]), name)
-    return found
+def _configure(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+    """Take the file for the defaults of what is not typed; with ``--init``, write it and end."""
+    path = value or DEFAULT
+    if ctx.meta.get(_INIT):
+        write_template(path)
+        say(f"Wrote {path}; edit it, then run {ctx.info_name}.")
+        ctx.exit()
+    if path.is_file():
+        ctx.default_map = _defaults(ctx.command, read_config(path), path)
+    elif value is not None:
+        raise click.UsageError(f"--config: the file {path} does not exist")
 
 
-def _long_names(command: click.Command) -> dict[str, click.Option]:
-    """Return the options that a file may hold, by their long names."""
-    return {
-        name.removeprefix("--"): option
-        for option in command.params
-        if isinstance(option, click.Option) and option.expose_value and option.name != "verbose"
-        for name in option.opts
-        if name.startswith("--")
-    }
+def _note_init(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    ctx.meta[_INIT] = value
+
+
+CONFIG = Option(
+    "--config",
+    group=WHERE,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    expose_value=False,
+    callback=_configure,
+    help=f"File with options; default {DEFAULT} in the current folder, if there is one.",
+)
+"""Stands first among the options of a command: click reads what is not typed in their order."""
+
+INIT = Option(
+    "--init",
+    group=WHERE,
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_note_init,
+    help=f"Write a commented {DEFAULT}, or the file of --config, and end.",
+)
 
 
 def _defaults(command: click.Command, values: dict[str, Any], path: Path) -> dict[str, Any]:
     """Give a command its options of the file, in the form in which they are typed."""
-    held = _long_names(command)
+    held = long_names(command.params)
     return {
         str(held[key].name): _as_typed(held[key], value, f"{path}: {key}")
         for key, value in values.items()
@@ -136,15 +108,13 @@ def _as_typed(option: click.Option, value: Any, where: str) -> Any:  # noqa: ANN
     return typed[0]
 
 
-def read_config(path: Path, known: set[str]) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
     """Read a configuration file.
 
     Parameters
     ----------
     path
         The file, TOML.
-    known
-        Long names of the options that it may hold, without the hyphens before them.
 
     Returns
     -------
@@ -165,11 +135,11 @@ def read_config(path: Path, known: set[str]) -> dict[str, Any]:
         raise ConfigError(f"{path}: thresholds is a table: write [thresholds]")
     values |= thresholds
     for key in values:
-        if key in known:
+        if key in KNOWN:
             continue
         if key == "token":
             raise ConfigError(f"{path}: the token does not belong in a configuration file")
-        near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.0)
+        near = difflib.get_close_matches(key, sorted(KNOWN), n=1, cutoff=0.0)
         raise ConfigError(f"{path}: unknown key {key!r}; did you mean {near[0]!r}?")
     return values
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import math
 import os
+import signal
 import sys
 import traceback
 import warnings
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from capsule_analytics._safe_text import one_line, safe
 from capsule_analytics.errors import CapsuleError
 
 INTERRUPTED = 130
+TERMINATED = 143
 DAY = 86_400.0
 
 
@@ -70,6 +73,27 @@ class Seconds(click.ParamType):  # type: ignore[type-arg] # generic only in newe
         return seconds
 
 
+@dataclass
+class Kept:
+    """What a command has brought about so far, as it is told when it is interrupted.
+
+    Attributes
+    ----------
+    words
+        The end of the sentence.
+    """
+
+    words: str = "nothing was written"
+
+
+class _Terminated(KeyboardInterrupt):
+    """The process was asked to end (TERM); it ends as by Ctrl-C, with its own exit code."""
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
 def say(text: object, *, error: bool = False) -> None:
     """Print one line: the way out for all that the commands say outside of tables.
 
@@ -95,18 +119,25 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
 
     Returns
     -------
-    0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    0 done, 1 failed, 2 wrong usage, 130 interrupted, 143 terminated.
     """
     warnings.showwarning = _show_warning
     verbose = "--verbose" in (sys.argv if args is None else args)
+    kept = Kept()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # As by itself it ends no process that is the first of its container, and cleans up nothing.
+        signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = command.main(args, standalone_mode=False)
+        code = command.main(args, standalone_mode=False, obj=kept)
     except click.UsageError as error:
         error.show(words := io.StringIO())
         click.echo(safe(words.getvalue().rstrip("\n")), err=True)  # it may quote the configuration
         return 2
-    except click.Abort:
-        say("Interrupted; nothing was written.", error=True)
+    except click.Abort as error:
+        if isinstance(error.__cause__, _Terminated):
+            say(f"Terminated; {kept.words}.", error=True)
+            return TERMINATED
+        say(f"Interrupted; {kept.words}.", error=True)
         return INTERRUPTED
     except (CapsuleError, click.ClickException, OSError) as error:
         message = str(error)
@@ -141,6 +172,6 @@ def finish(code: int) -> None:
     """End the process; when interrupted, without waiting for pages that are still under way."""
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         os._exit(code)
     sys.exit(code)

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.text import Text
 
-    from capsule_analytics.report import Written
-    from capsule_analytics.schema import Pipeline
+    from capsule_analytics.report import Figures, Written
 
 _WIDE = 140
 _ROWS = 18  # months and currencies of the summary; the CSV has them all
@@ -91,22 +90,20 @@ def announce_wait(account: str) -> Callable[[datetime], None]:
     return announce
 
 
-def summary(pipeline: Pipeline, table: pd.DataFrame, files: list[Path]) -> None:
+def summary(figures: Figures, files: list[Path]) -> None:
     """Print the months around the as-of day, what to check, and where the files are.
 
     Parameters
     ----------
-    pipeline
+    figures
         What was reported.
-    table
-        Its forecast.
     files
         The report's files.
     """
     console = _plain_console()
-    console.print(f"{pipeline!r}"[1:-1])
-    console.print(_forecast(table))
-    console.print(_findings(pipeline))
+    console.print(f"{figures.pipeline!r}"[1:-1])
+    console.print(_forecast(figures.forecast))
+    console.print(_findings(figures.severities))
     _print_files(console, files)
 
 
@@ -166,8 +163,7 @@ def _forecast(table: pd.DataFrame, file: str = "forecast.csv") -> Table:
     return view
 
 
-def _findings(pipeline: Pipeline) -> str:
-    counts = pipeline.issues["severity"].value_counts().to_dict()
+def _findings(counts: dict[str, int]) -> str:
     if not counts:
         return "No data-quality findings."
     parts = [

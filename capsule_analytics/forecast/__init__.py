@@ -16,7 +16,18 @@ from __future__ import annotations
 from capsule_analytics._deals import MEASURES, combine
 
 from ._by_month import by_month
+from ._open import AGES, open_by_age, open_by_milestone
 from ._schedule import AMOUNTS as AMOUNTS
 from ._schedule import revenue_schedule
 
-__all__ = ["MEASURES", "by_month", "combine", "revenue_schedule"]
+__all__ = [
+    "AGES",
+    "MEASURES",
+    "by_month",
+    "combine",
+    "open_by_age",
+    "open_by_milestone",
+    "revenue_schedule",
+]
+
+__dir__ = __all__.copy  # what completion offers

@@ -7,7 +7,7 @@ that counts on both days is a change of value; so the parts sum to the differenc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -121,8 +121,7 @@ def changes(
         return before.changed_to(after, period=period, by=by)
     if by is not None:
         raise ArgumentError("only the changes of a portfolio are by account")
-    if not isinstance(before, Pipeline) or not isinstance(after, Pipeline):
-        raise ArgumentError("the two days are a Pipeline each, or both of one portfolio")
+    after = cast("Pipeline", after)
     _of_one_account(before, after)
     table = bridge([moved(before.opportunities, after.opportunities, period=period)])
     return _noted(table, before, after, period)

@@ -20,3 +20,5 @@ __all__ = [
     "select",
     "verify",
 ]
+
+__dir__ = __all__.copy  # what completion offers

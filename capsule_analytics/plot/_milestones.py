@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.patches import Patch
 
-from capsule_analytics._deals import chances
-from capsule_analytics._words import day_words
+from capsule_analytics import forecast
 
 from ._columns import crown, stack
 from ._panels import (
+    about,
     by_currency,
     columns_for,
     empty,
@@ -23,6 +23,7 @@ from ._panels import (
     note,
     open_board,
     plural,
+    require,
     say,
     wrap,
 )
@@ -39,14 +40,17 @@ if TYPE_CHECKING:
     from ._panels import AxesArgument, Panels
 
 _UNKNOWN = "no milestone"
-_DAYS = (30, 90, 180, 365)
-_AGES = ("under 30", "30-89", "90-179", "180-364", "365+")
 _LEGEND_COLUMNS = 6
+_NOT_CONFIGURED = "#a3a3a3"
+_COLUMNS = ["pipeline", "milestone", "configured", "open_deals", "open_value", "weighted_value"]
 
 
 @styled
 def milestones(
-    pipeline: Pipeline, *, probability: Probability = None, ax: AxesArgument | None = None
+    deals: Pipeline | pd.DataFrame,
+    *,
+    probability: Probability = None,
+    ax: AxesArgument | None = None,
 ) -> tuple[Figure, Axes | Panels]:
     """Draw the open deals by milestone: their number, TCV and weighted value.
 
@@ -54,12 +58,13 @@ def milestones(
 
     Parameters
     ----------
-    pipeline
-        The account. Milestones stand in its order, those without open deals too, so that gaps in
-        the funnel are seen; deals at an unknown milestone come last.
+    deals
+        The account, or the table that `capsule_analytics.forecast.open_by_milestone` makes of it.
+        Milestones stand in the account's order, those without open deals too, so that gaps in the
+        funnel are seen; deals at an unknown milestone come last.
     probability
-        Other probabilities for the weighted value, as for `capsule_analytics.forecast.by_month`;
-        None for Capsule's own.
+        For an account: other probabilities for the weighted value, as for
+        `capsule_analytics.forecast.by_month`; None for Capsule's own.
     ax
         Axes to draw on, as `forecast` takes them; None makes a figure.
 
@@ -70,7 +75,8 @@ def milestones(
     Raises
     ------
     ArgumentError
-        If `ax` does not hold one Axes a currency, or `probability` is none.
+        If `ax` does not hold one Axes a currency, `probability` is none, or the table is not one
+        of `open_by_milestone`.
 
     Examples
     --------
@@ -82,45 +88,53 @@ def milestones(
     >>> plt.close(fig)
     """
     title = "Open deals by milestone"
-    deals, order, _ = _open(pipeline, probability)
-    if deals.empty:
+    table = (
+        deals
+        if isinstance(deals, pd.DataFrame)
+        else forecast.open_by_milestone(deals, probability=probability)
+    )
+    require(table, _COLUMNS, "forecast.open_by_milestone")
+    if table.empty:
         return empty(ax, title)
-    parts = by_currency(deals)
+    table, shades = _named(table)
+    order = list(shades)
+    parts = by_currency(table)
     board = open_board(len(parts), ax, heights=[inches(len(order))] * len(parts))
     for panel, (currency, rows) in zip(board.axes, parts, strict=True):
-        by = rows.groupby("at")
-        sums = by[["tcv", "weighted"]].sum().reindex(order, fill_value=0.0)
-        counts = by.size().reindex(order, fill_value=0)
+        sums = rows.groupby("at")[_COLUMNS[-3:]].sum().reindex(order, fill_value=0)
         plain_axes(panel, values="x")
         place = np.arange(len(order), dtype=np.float64)
-        panel.barh(place, sums["tcv"], 0.66, **WEIGHTED)
-        panel.barh(place, sums["weighted"], 0.3, **WON)
+        panel.barh(place, sums["open_value"], 0.66, **WEIGHTED)
+        panel.barh(place, sums["weighted_value"], 0.3, **WON)
         label_rows(panel, [shorten(name) for name in order])
         tail_rows(
             panel,
             [
                 f"{plural(count)}, {panel_money(value, currency)}" if count else ""
-                for count, value in zip(counts, sums["tcv"], strict=True)
+                for count, value in zip(sums["open_deals"], sums["open_value"], strict=True)
             ],
         )
         money_axis(panel, currency, axis="x", ticks=7 // board.columns)
         name_panel(board, panel, currency, _totals(rows, currency))
     handles = [Patch(label="total contract value", **WEIGHTED), Patch(label="weighted", **WON)]
-    head(board, title, about=_about(pipeline), handles=handles)
+    head(board, title, about=about(table), handles=handles)
     return board.result()
 
 
 @styled
-def ageing(pipeline: Pipeline, *, ax: AxesArgument | None = None) -> tuple[Figure, Axes | Panels]:
+def ageing(
+    deals: Pipeline | pd.DataFrame, *, ax: AxesArgument | None = None
+) -> tuple[Figure, Axes | Panels]:
     """Draw the open deals by age: TCV by days since they were entered, split by milestone.
 
     Every open deal counts, the overdue ones too.
 
     Parameters
     ----------
-    pipeline
-        The account; ages are counted up to its as-of day. A deal without a creation date is told
-        in a note, one entered after the as-of day counts as new.
+    deals
+        The account, or the table that `capsule_analytics.forecast.open_by_age` makes of it; ages
+        are counted up to the as-of day. A deal without a creation date is told in a note, one
+        entered after the as-of day counts as new.
     ax
         Axes to draw on, as `forecast` takes them; None makes a figure.
 
@@ -131,7 +145,7 @@ def ageing(pipeline: Pipeline, *, ax: AxesArgument | None = None) -> tuple[Figur
     Raises
     ------
     ArgumentError
-        If `ax` does not hold one Axes a currency.
+        If `ax` does not hold one Axes a currency, or the table is not one of `open_by_age`.
 
     Examples
     --------
@@ -143,16 +157,16 @@ def ageing(pipeline: Pipeline, *, ax: AxesArgument | None = None) -> tuple[Figur
     >>> plt.close(fig)
     """
     title = "Age of open deals, days since entered"
-    deals, order, known = _open(pipeline, None)
-    if deals.empty:
+    table = deals if isinstance(deals, pd.DataFrame) else forecast.open_by_age(deals)
+    require(table, ["age", *_COLUMNS], "forecast.open_by_age")
+    if table.empty:
         return empty(ax, title)
-    age = (pd.Timestamp(pipeline.as_of, tz="UTC") - deals["created_at"].dt.normalize()).dt.days
-    bucket = np.searchsorted(_DAYS, age.to_numpy(dtype=np.float64, na_value=np.nan), side="right")
-    deals = deals.assign(age=bucket).assign(age=lambda rows: rows["age"].where(age.notna()))
-    parts = by_currency(deals)
+    table, shades = _named(table)
+    present = set(table.loc[table["open_deals"] > 0, "at"])
+    shades = {name: shade for name, shade in shades.items() if name in present}
+    parts = by_currency(table)
     side = columns_for(len(parts))
     notes = [wrap(_undated(rows), side) for _, rows in parts]
-    shades = _shades(deals, order, known)
     handles = [
         Patch(facecolor=shade, linewidth=0, label=shorten(name)) for name, shade in shades.items()
     ]
@@ -166,62 +180,51 @@ def ageing(pipeline: Pipeline, *, ax: AxesArgument | None = None) -> tuple[Figur
     for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
         plain_axes(panel)
         note(board, panel, words)
-        if rows["age"].isna().all():
+        if not rows.loc[rows["age"].notna(), "open_deals"].any():
             say(panel, "no creation dates")
         else:
             _age_bars(panel, rows, shades, currency)
             money_axis(panel, currency)
         name_panel(board, panel, currency, _totals(rows, currency))
-    head(board, title, about=_about(pipeline), handles=handles, ncols=_LEGEND_COLUMNS)
+    head(board, title, about=about(table), handles=handles, ncols=_LEGEND_COLUMNS)
     return board.result()
 
 
-def _open(pipeline: Pipeline, probability: Probability) -> tuple[pd.DataFrame, list[str], int]:
-    """Return the open deals by milestone, the names in order, and how many are configured."""
-    frame = pipeline.opportunities
-    frame = frame[(frame["status"] == "open").to_numpy()]
-    configured = pipeline.milestones[~pipeline.milestones["complete"].astype(bool).to_numpy()]
-    several = len(set(pipeline.milestones["pipeline"].dropna())) > 1
-    deals = pd.DataFrame(
-        {
-            "currency": frame["currency"].astype("object"),
-            "created_at": frame["created_at"],
-            "tcv": frame["tcv"],
-            "weighted": frame["tcv"] * chances(frame, probability),
-            "at": _stage(frame["pipeline"], frame["milestone"], several=several),
-        }
-    )
-    known = _stage(configured["pipeline"], configured["name"], several=several)
-    # Milestones that the configuration lacks stand after its own, and deals without one last.
-    strange = sorted(set(deals["at"]) - set(known), key=lambda name: (name == _UNKNOWN, name))
-    names = list(dict.fromkeys(known))
-    return deals, [*names, *strange], len(names)
+def _named(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Name the milestone of each row in a column ``at``, and give each name a colour, in order.
 
-
-def _stage(pipeline: pd.Series, milestone: pd.Series, *, several: bool) -> pd.Series:
-    """Name milestones, with their pipeline where there are several."""
-    names = milestone.astype("object").where(milestone.notna(), _UNKNOWN)
-    if not several:
-        return names
-    prefix = pipeline.astype("object") + ": "
-    return prefix.where(pipeline.notna(), "") + names
+    The later a milestone, the darker its blue. Those that the configuration lacks have no place in
+    that order, and are grey. Where there are several pipelines, the name tells which.
+    """
+    names = table["milestone"].astype("object").where(table["milestone"].notna(), _UNKNOWN)
+    if len(set(table["pipeline"].dropna())) > 1:
+        prefix = table["pipeline"].astype("object") + ": "
+        names = prefix.where(table["pipeline"].notna(), "") + names
+    known = list(dict.fromkeys(names[table["configured"].to_numpy(dtype=bool)]))
+    ramp = mpl.colormaps["Blues"]
+    levels = np.linspace(0.28, 1.0, max(len(known), 2))
+    shades = {name: to_hex(ramp(level)) for name, level in zip(known, levels, strict=False)}
+    return table.assign(at=names), shades | {
+        name: _NOT_CONFIGURED for name in dict.fromkeys(names) if name not in shades
+    }
 
 
 def _age_bars(ax: Axes, rows: pd.DataFrame, shades: dict[str, str], currency: str | None) -> None:
-    places = np.arange(len(_AGES), dtype=np.float64)
-    sums = rows.pivot_table("tcv", "age", "at", aggfunc="sum")
-    sums = sums.reindex(index=range(len(_AGES)), columns=list(shades)).fillna(0.0)
+    ages = list(forecast.AGES)
+    places = np.arange(len(ages), dtype=np.float64)
+    sums = rows.pivot_table("open_value", "age", "at", aggfunc="sum", observed=True)
+    sums = sums.reindex(index=ages, columns=list(shades)).fillna(0.0)
     layers = [
         (sums[name].to_numpy(), {"facecolor": shade, "linewidth": 0})
         for name, shade in shades.items()
     ]
     below, above = stack(ax, places, layers, 0.72)
-    counts = rows.groupby("age").size().reindex(range(len(_AGES)), fill_value=0)
+    counts = rows.groupby("age", observed=True)["open_deals"].sum().reindex(ages, fill_value=0)
     for place, (count, top, value) in enumerate(zip(counts, above, sums.sum(axis=1), strict=True)):
         if count:
             crown(ax, place, top, f"{panel_money(value, currency)}\n{plural(count)}")
-    ax.set_xticks(places, list(_AGES), color=MUTED)
-    ax.set_xlim(-0.6, len(_AGES) - 0.4)
+    ax.set_xticks(places, ages, color=MUTED)
+    ax.set_xlim(-0.6, len(ages) - 0.4)
     low, high = below.min(), above.max()
     span = high - low or 1.0
     ax.set_ylim(low * 1.06, high + 0.26 * span)
@@ -229,28 +232,11 @@ def _age_bars(ax: Axes, rows: pd.DataFrame, shades: dict[str, str], currency: st
         zero_line(ax)
 
 
-def _shades(deals: pd.DataFrame, order: list[str], known: int) -> dict[str, str]:
-    """Give the milestones that have deals their colours: the later, the darker blue.
-
-    Those that the configuration lacks have no place in that order, and are grey.
-    """
-    ramp = mpl.colormaps["Blues"]
-    blues = [to_hex(ramp(level)) for level in np.linspace(0.28, 1.0, max(known, 2))[:known]]
-    shades = [*blues, *["#a3a3a3"] * (len(order) - known)]
-    present = set(deals["at"])
-    return {name: shade for name, shade in zip(order, shades, strict=True) if name in present}
-
-
 def _undated(rows: pd.DataFrame) -> str:
-    count = int(rows["age"].isna().sum())
+    count = int(rows.loc[rows["age"].isna(), "open_deals"].sum())
     return f"Not in the chart: {count:,} without a creation date." if count else ""
 
 
 def _totals(rows: pd.DataFrame, currency: str | None) -> str:
-    count, value = len(rows), rows["tcv"].sum()
+    count, value = int(rows["open_deals"].sum()), rows["open_value"].sum()
     return f"{plural(count)}, {panel_money(value, currency)}"
-
-
-def _about(pipeline: Pipeline) -> str:
-    day = f"as of {day_words(pipeline.as_of.isoformat())}"
-    return f"{pipeline.account}, {day}" if pipeline.account else day

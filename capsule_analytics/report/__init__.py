@@ -6,15 +6,22 @@ old report as it was.
 
 from __future__ import annotations
 
-from ._folder import whole_cents, write_report
+from ._figures import Figures, figures_of, whole_cents
+from ._folder import mend as mend
 from ._options import FORMATS, Options
 from ._portfolio import Written as Written
 from ._portfolio import write_portfolio_report
+from ._report import write_figures, write_report
 
 __all__ = [
     "FORMATS",
+    "Figures",
     "Options",
+    "figures_of",
     "whole_cents",
+    "write_figures",
     "write_portfolio_report",
     "write_report",
 ]
+
+__dir__ = __all__.copy  # what completion offers

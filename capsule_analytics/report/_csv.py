@@ -9,11 +9,11 @@ import pandas as pd
 
 from capsule_analytics._words import money_text
 
+from ._text import without_formulas
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_csv(
@@ -21,8 +21,7 @@ def write_csv(
 ) -> None:
     """Write a frame as UTF-8 CSV with a header and without its index.
 
-    Text that a spreadsheet would run as a formula, because it begins with ``=``, ``+``, ``-``,
-    ``@``, a tab or a carriage return, gets an apostrophe in front.
+    No spreadsheet runs any of its text as a formula (see `without_formulas`).
 
     Parameters
     ----------
@@ -59,6 +58,4 @@ def _neutral(value: object) -> object:
         value = "; ".join(map(str, value))
     if isinstance(value, dict):
         value = "; ".join(f"{key}: {item}" for key, item in value.items())
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    return without_formulas(value) if isinstance(value, str) else value

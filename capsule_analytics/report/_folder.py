@@ -1,220 +1,76 @@
-"""A report's folder: every file written aside, all moved into place at the end."""
+"""A report's folder: every file is written aside, and all are moved into place at the end.
+
+A folder of other files cannot be replaced in one step, so its files are moved one by one, and the
+moves are written down first. A run that is cut off among them (by a kill, or by the power) leaves
+the list behind, which says to people that the report is unfinished and to the next run how to
+finish it. A run that fails among them moves the old files back.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import shutil
+import signal
 import tempfile
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from capsule_analytics import forecast, fx, scenarios, targets
-from capsule_analytics._words import round_cents
 from capsule_analytics.errors import ArgumentError
 
-from ._csv import write_csv
-from ._options import FORMATS, Options
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from capsule_analytics.schema import Pipeline
-
+    from collections.abc import Callable, Iterator, Sequence
 
 MANIFEST = ".capsule-report"
 """In the folder of a report: the names of its files, of which the next one removes the stale."""
 
-FORECAST_AMOUNTS = (
-    "open_value",
-    "weighted_value",
-    "won_value",
-    "expected_value",
-    "p10",
-    "p50",
-    "p90",
+UNFINISHED = "capsule-report-unfinished.txt"
+"""In the folder of a report whose files are being moved into place: what is to be moved."""
+
+_LOCK = ".capsule-report.lock"
+_STAGING = re.compile(r"\.report-[a-z0-9_]{8}")
+_WORDS = (
+    "This report is unfinished: the run that wrote it was cut off, so that files of two reports\n"
+    "stand side by side. The next capsule-report into this folder finishes it.\n"
 )
-REVENUE_AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
-_CATEGORY_AMOUNTS = ("won_value", "commit_value", "best_case_value", "pipeline_value")
-_TARGET_AMOUNTS = ("target", "won_value", "expected_value", "gap")
-_FRAME_AMOUNTS = ("value", "tcv", "original_value", "original_tcv")
-_FRAME_DAYS = ("expected_close", "closed_at", "fx_date")
-_DPI = 144
 
 
-def write_report(pipeline: Pipeline, folder: Path, options: Options | None = None) -> list[Path]:
-    """Write the report's files into a folder.
+@dataclass(frozen=True)
+class _Moves:
+    """What is moved: files from the staging folder's ``new``, what they replace to its ``old``."""
 
-    Parameters
-    ----------
-    pipeline
-        What to report.
-    folder
-        Created if it does not exist. Files of an earlier report in it are replaced, or removed
-        where this one has none of that name; other files stay.
-    options
-        How the figures are made.
+    staging: str
+    new: tuple[str, ...]
+    stale: tuple[str, ...]
 
-    Returns
-    -------
-    The files, charts first.
+    def do(self, folder: Path) -> None:
+        """Move what has not been moved yet."""
+        staging = folder / self.staging
+        for name in self.new:
+            if (staging / "new" / name).is_file():
+                _put_away(folder / name, staging / "old" / name)
+                (staging / "new" / name).replace(folder / name)
+        for name in self.stale:
+            _put_away(folder / name, staging / "old" / name)
 
-    Raises
-    ------
-    ArgumentError
-        If an option is not valid, or a file of the report would replace one of its inputs.
-    OSError
-        If the folder cannot be written to; the old report is then as it was.
-    """
-    options = options or Options()
-    if unknown := set(options.formats) - set(FORMATS):
-        raise ArgumentError(f"unknown format {min(unknown)!r}; valid are {', '.join(FORMATS)}")
-    table = forecast.by_month(
-        pipeline,
-        **options.placing(),
-        ranges=True,
-        correlation=options.correlation,
-        target=options.target,
-    )
-    revenue = whole_cents(forecast.revenue_schedule(pipeline, **options.placing()))
-    reached = _attainment(pipeline, options)
-    changes = options.changes
-    categories = scenarios.by_category(pipeline, thresholds=options.thresholds, **options.placing())
-    deals = pipeline.opportunities.reset_index()
-    converted = "fx_rate" in deals.columns
-    rates = fx.rates_used(pipeline) if converted else None
-    charted = (table, revenue)
-    if options.by:
-        # A chart shows the whole; a deal with two tags stands in two groups.
-        together = options.placing() | {"by": ()}
-        charted = (
-            forecast.by_month(pipeline, **together, ranges=True, correlation=options.correlation),
-            forecast.revenue_schedule(pipeline, **together),
-        )
-    with staged(folder, options.inputs) as staging:
-        _write_charts(
-            {"forecast": charted[0], "revenue": charted[1], "targets": reached, "changes": changes},
-            staging,
-            options.formats,
-        )
-        write_csv(forecast_columns(table), staging / "forecast.csv", amounts=FORECAST_AMOUNTS)
-        write_csv(revenue, staging / "revenue.csv", amounts=REVENUE_AMOUNTS)
-        write_csv(deals, staging / "opportunities.csv", amounts=_FRAME_AMOUNTS, days=_FRAME_DAYS)
-        write_csv(pipeline.issues, staging / "data_quality.csv")
-        write_csv(categories, staging / "scenarios.csv", amounts=_CATEGORY_AMOUNTS)
-        if rates is not None:
-            write_csv(
-                rates,
-                staging / "rates.csv",
-                amounts=("original_tcv", "tcv"),
-                days=("date", "rate_date"),
-            )
-        if reached is not None:
-            write_csv(reached, staging / "targets.csv", amounts=_TARGET_AMOUNTS)
-        if changes is not None:
-            write_csv(changes, staging / "changes.csv", amounts=("value",))
-        if options.changed_deals is not None:
-            write_csv(options.changed_deals, staging / "changed_deals.csv", amounts=("value",))
-        if options.html:
-            from ._page import write_html  # noqa: PLC0415 - needs an extra
-
-            write_html(pipeline, options, staging / "report.html", attainment=reached)
-        if options.xlsx:
-            from ._workbook import write_workbook  # noqa: PLC0415 - needs an extra
-
-            sheets = {
-                "Forecast": forecast_columns(table),
-                "Revenue": revenue,
-                "Categories": categories,
-                "Targets": reached,
-                "Changes": changes,
-                "Changed deals": options.changed_deals,
-                "Opportunities": deals,
-                "Data quality": pipeline.issues,
-                "Rates": rates,
-            }
-            write_workbook(
-                {name: sheet for name, sheet in sheets.items() if sheet is not None},
-                staging / "report.xlsx",
-            )
-        names = sorted(staging.iterdir(), key=lambda path: (_order(path), path.name))
-    return [folder / path.name for path in names]
-
-
-def _order(path: Path) -> int:
-    """Put charts first, then the report in one file, then the tables."""
-    return (*(f".{suffix}" for suffix in FORMATS), ".html", ".xlsx", ".csv").index(path.suffix)
-
-
-def _attainment(pipeline: Pipeline, options: Options) -> pd.DataFrame | None:
-    if options.targets is None:
-        return None
-    return targets.attainment(
-        pipeline,
-        options.targets,
-        fiscal_year_start=options.fiscal_year_start,
-        overdue=options.overdue,
-        probability=options.probability,
-        correlation=options.correlation,
-    )
-
-
-def forecast_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of ``forecast.csv``: the table without the parts that are overdue."""
-    return table.drop(columns=["overdue_deals", "overdue_value", "overdue_weighted"])
-
-
-def whole_cents(revenue: pd.DataFrame) -> pd.DataFrame:
-    """Round a revenue schedule so that the months of a currency still sum to their total.
-
-    Each month shows the difference of two rounded running totals, so no cent is lost or made
-    and no amount is off by a whole cent; the expected value, a sum of two, by no two.
-
-    Parameters
-    ----------
-    revenue
-        As `forecast.revenue_schedule` makes it.
-
-    Examples
-    --------
-    >>> third = pd.DataFrame({"month": [1, 2, 3], "currency": "GBP", "won_value": [100 / 3] * 3,
-    ...     "open_value": 0.0, "weighted_value": 0.0, "expected_value": [100 / 3] * 3})
-    >>> whole_cents(third)["won_value"].round(2).tolist()
-    [33.33, 33.34, 33.33]
-    """
-    rounded = revenue.copy()
-    series = [name for name in revenue.columns[1:] if name not in REVENUE_AMOUNTS]
-    running = revenue.groupby(series, dropna=False, observed=True)
-    for name in REVENUE_AMOUNTS:
-        total = running[name].cumsum()
-        cents = pd.Series(round_cents(total.to_numpy()), index=revenue.index)
-        earlier = cents.groupby([revenue[key] for key in series], dropna=False).shift(fill_value=0)
-        rounded[name] = cents - earlier
-    rounded["expected_value"] = rounded["won_value"] + rounded["weighted_value"]
-    return rounded
-
-
-def _write_charts(
-    tables: dict[str, pd.DataFrame | None], folder: Path, formats: Sequence[str]
-) -> None:
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - a second to import, needed here alone
-
-    from capsule_analytics import plot  # noqa: PLC0415
-    from capsule_analytics.plot import missing_letters_told  # noqa: PLC0415
-
-    with missing_letters_told():
-        for name, table in tables.items():
-            if table is None or not formats:
-                continue
-            figure, _ = getattr(plot, name)(table)
-            for suffix in formats:
-                figure.savefig(folder / f"{name}.{suffix}", dpi=_DPI, bbox_inches="tight")
-            plt.close(figure)
+    def undo(self, folder: Path) -> None:
+        """Move back what has been moved."""
+        staging = folder / self.staging
+        for name in (*self.new, *self.stale):
+            if os.path.lexists(staging / "old" / name):
+                (staging / "old" / name).replace(folder / name)
+            elif name in self.new and not (staging / "new" / name).is_file():
+                (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
-def staged(folder: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+def staged(
+    folder: Path, inputs: Sequence[Path] = (), *, placed: Callable[[], None] | None = None
+) -> Iterator[Path]:
     """Give a folder to write into; move its files into place if all went well.
 
     Parameters
@@ -223,6 +79,8 @@ def staged(folder: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
         Where they belong. What an earlier report left there, and this one has not, is removed.
     inputs
         Files that may not be replaced.
+    placed
+        Called when the files are in place, before an interrupt that waited for it is let in.
 
     Yields
     ------
@@ -231,31 +89,200 @@ def staged(folder: Path, inputs: Sequence[Path] = ()) -> Iterator[Path]:
     Raises
     ------
     ArgumentError
-        If an input would be replaced.
+        If an input would be replaced, or another run writes into the folder.
+    OSError
+        If the folder cannot be written to; the old report is then as it was.
     """
     existed = folder.is_dir()
     folder.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))
-    manifest = folder / MANIFEST
     try:
-        yield staging
-        written = {path.name for path in staging.iterdir()}
-        taken = {path.resolve() for path in inputs}
-        for name in sorted(written):
-            if (folder / name).resolve() in taken:
-                raise ArgumentError(
-                    f"the report would replace {folder / name}, which it reads: choose another"
-                    " folder for it"
-                )
-        earlier = manifest.read_text("utf-8").splitlines() if manifest.is_file() else []
-        stale = {Path(name).name for name in earlier} - written
-        for name in written:
-            (staging / name).replace(folder / name)
-        for name in stale:
-            if (folder / name).resolve() not in taken:
-                (folder / name).unlink(missing_ok=True)
-        manifest.write_text("".join(f"{name}\n" for name in sorted(written)), "utf-8")
+        with _alone(folder):
+            _mend(folder)
+            staging = Path(tempfile.mkdtemp(prefix=".report-", dir=folder))
+            try:
+                for name in ("new", "old"):
+                    (staging / name).mkdir()
+                yield staging / "new"
+                _swap(folder, staging, inputs, placed)
+            finally:
+                if not (folder / UNFINISHED).exists():
+                    # What cannot be removed now, as it is open elsewhere, goes with the next run.
+                    shutil.rmtree(staging, ignore_errors=True)
     finally:
-        shutil.rmtree(staging)
         if not existed and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def mend(folder: Path) -> bool:
+    """Finish a report that was cut off while its files were moved into place.
+
+    What other runs have left behind is removed.
+
+    Parameters
+    ----------
+    folder
+        The report's folder; need not exist. One that another run writes into is left to it.
+
+    Returns
+    -------
+    Whether there was a report to finish, and it is whole now.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written to.
+    """
+    if not (folder / UNFINISHED).is_file() and not _left_over(folder):
+        return False
+    try:
+        with _alone(folder):
+            return _mend(folder)
+    except ArgumentError:
+        return False
+
+
+def _mend(folder: Path) -> bool:
+    """Mend a folder that is ours alone."""
+    moves = _read(folder / UNFINISHED)
+    whole = False
+    if moves is not None and (folder / moves.staging).is_dir():
+        with _undisturbed():
+            moves.do(folder)
+            whole = all((folder / name).is_file() for name in moves.new)
+            if whole:
+                (folder / UNFINISHED).unlink()
+    for path in _left_over(folder):
+        shutil.rmtree(path, ignore_errors=True)
+    return whole
+
+
+def _swap(
+    folder: Path, staging: Path, inputs: Sequence[Path], placed: Callable[[], None] | None
+) -> None:
+    """Move the files of a report into place, or none of them."""
+    written = sorted(path.name for path in (staging / "new").iterdir())
+    taken = {path.resolve() for path in inputs}
+    for name in written:
+        if (folder / name).resolve() in taken:
+            raise ArgumentError(
+                f"the report would replace {folder / name}, which it reads: choose another folder"
+                " for it"
+            )
+    manifest = folder / MANIFEST
+    earlier = set(manifest.read_text("utf-8").splitlines()) if manifest.is_file() else set()
+    cut_off = _read(folder / UNFINISHED)
+    if cut_off is not None:
+        earlier |= {*cut_off.new, *cut_off.stale}
+    stale = sorted({Path(name).name for name in earlier} - {*written, MANIFEST, ""})
+    stale = [name for name in stale if (folder / name).resolve() not in taken]
+    (staging / "new" / MANIFEST).write_text("".join(f"{name}\n" for name in written), "utf-8")
+    moves = _Moves(staging.name, (*written, MANIFEST), tuple(stale))
+    # After a power cut the list must not speak of files that never reached the disk.
+    for path in (staging / "new").iterdir():
+        _settle(path)
+    _settle(staging / "new")
+    (staging / UNFINISHED).write_text(f"{_WORDS}\n{json.dumps(asdict(moves))}\n", "utf-8")
+    _settle(staging / UNFINISHED)
+    with _undisturbed():
+        (staging / UNFINISHED).replace(folder / UNFINISHED)
+        _settle(folder)
+        try:
+            moves.do(folder)
+        except BaseException:
+            moves.undo(folder)
+            (folder / UNFINISHED).unlink()
+            raise
+        _settle(folder)
+        (folder / UNFINISHED).unlink()
+        if placed is not None:
+            placed()
+
+
+def _put_away(path: Path, old: Path) -> None:
+    """Move a file that is replaced or stale out of the folder; a folder of its name stays."""
+    if (path.is_file() or path.is_symlink()) and not os.path.lexists(old):
+        path.replace(old)
+
+
+def _read(marker: Path) -> _Moves | None:
+    """Read what was to be moved; None if there is nothing, or nothing that makes sense."""
+    try:
+        found: Any = json.loads(marker.read_text("utf-8").rstrip("\n").rpartition("\n")[2])
+        moves = _Moves(found["staging"], tuple(found["new"]), tuple(found["stale"]))
+        names = [Path(name).name for name in (*moves.new, *moves.stale)]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    # The list is a file that anyone may have written: it moves what is in this folder, and no more.
+    plain = names == [*moves.new, *moves.stale] and _STAGING.fullmatch(moves.staging) is not None
+    return moves if plain else None
+
+
+def _left_over(folder: Path) -> list[Path]:
+    """List the staging folders of runs that were cut off, but for the one still to be moved."""
+    if not folder.is_dir():
+        return []
+    moves = _read(folder / UNFINISHED)
+    return [
+        path
+        for path in folder.iterdir()
+        if _STAGING.fullmatch(path.name)
+        and path.is_dir()
+        and not path.is_symlink()
+        and (moves is None or path.name != moves.staging)
+    ]
+
+
+def _settle(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    if path.is_file():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+    elif os.name == "posix":  # Windows does folders by itself
+        opened = os.open(path, os.O_RDONLY)
+        with suppress(OSError):  # some network disks know no such thing
+            os.fsync(opened)
+        os.close(opened)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of the folder; the lock goes with the process, however it ends."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - not for --help
+
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ArgumentError(
+            f"another run is writing a report into {folder}: wait for it, or choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        # While it is held: a run that opened it before sees that it is gone, and tries again.
+        with suppress(OSError):
+            (folder / _LOCK).unlink()
+        lock.release()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let INT and TERM wait, for what takes milliseconds and must not be cut in two."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python runs signal handlers in the main thread alone
+        return
+    came: list[int] = []
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (handler := signal.getsignal(number)) is not None
+    }
+    try:
+        for number in before:
+            signal.signal(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import matplotlib as mpl
@@ -18,16 +18,17 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from capsule_analytics import plot
-from capsule_analytics._deals import chances
 from capsule_analytics._words import currency_name, format_money, period_text
+
+from ._figures import in_currency
+from ._page_tables import overdue_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matplotlib.axes import Axes
 
-    from capsule_analytics._deals import Probability
-    from capsule_analytics.schema import Pipeline
+    from ._figures import Figures, Headline
 
 _WIDTH = 5.0
 _WIDE = 9.0
@@ -62,122 +63,84 @@ class Chart:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Source:
-    """What the charts are drawn from.
-
-    Attributes
-    ----------
-    pipeline
-        The account.
-    table, revenue
-        Its forecast and its revenue schedule, without groups.
-    bridge, attainment
-        As `history.changes` and `targets.attainment` give them, periods as periods; may be missing.
-    probability
-        The probabilities of the forecast.
-    overdue
-        What to say of overdue deals where all open deals are shown.
-    """
-
-    pipeline: Pipeline
-    table: pd.DataFrame
-    revenue: pd.DataFrame
-    bridge: pd.DataFrame | None
-    attainment: pd.DataFrame | None
-    probability: Probability
-    overdue: str
-
-    def of(self, currency: str | None) -> Source:
-        """Return what is in one currency."""
-        opportunities = self.pipeline.opportunities
-        return replace(
-            self,
-            pipeline=replace(self.pipeline, opportunities=_only(opportunities, currency)),
-            table=_only(self.table, currency),
-            revenue=_only(self.revenue, currency),
-            bridge=None if self.bridge is None else _only(self.bridge, currency),
-            attainment=None if self.attainment is None else _only(self.attainment, currency),
-        )
-
-
-def charts(source: Source, currency: str | None, key: str) -> list[Chart]:
+def charts(figures: Figures, head: Headline, key: str) -> list[Chart]:
     """Draw the charts of one currency.
 
     Parameters
     ----------
-    source
-        The tables, of all currencies.
-    currency
-        ISO code; None for deals without one.
+    figures
+        The figures, of all currencies.
+    head
+        Those of the currency in short.
     key
         Begins the ids of the elements; unique in the page.
     """
-    part = source.of(currency)
-    period = str(part.table.columns[0])
-    money = _Money(currency)
-    stages = max(len(part.pipeline.milestones), part.pipeline.opportunities["milestone"].nunique())
-    title = f"Forecast by close {period}, {money.name}"
+    money = _Money(head.currency)
+    table = in_currency(figures.forecast_total, head.currency)
+    revenue = in_currency(figures.revenue_total, head.currency)
+    milestones = in_currency(figures.milestones, head.currency)
+    ages = in_currency(figures.ages, head.currency)
+    period = str(table.columns[0])
+    stages = len(milestones)
+    included = overdue_words(figures.options)
     drawn = [
         _draw(
-            lambda ax: plot.forecast(part.table, ax=ax),
+            lambda ax: plot.forecast(table, ax=ax),
             f"{key}-forecast",
-            title,
-            _forecast_words(part.table, money),
+            f"Forecast by close {period}, {money.name}",
+            _forecast_words(table, money),
         ),
         _draw(
-            lambda ax: plot.revenue(part.revenue, ax=ax),
+            lambda ax: plot.revenue(revenue, ax=ax),
             f"{key}-revenue",
             f"Revenue by {period} in which it is earned, {money.name}",
-            _revenue_words(part.revenue, money),
+            _revenue_words(revenue, money),
         ),
         _draw(
-            lambda ax: plot.milestones(part.pipeline, probability=part.probability, ax=ax),
+            lambda ax: plot.milestones(milestones, ax=ax),
             f"{key}-milestones",
             f"Open deals by milestone, {money.name}",
-            _milestone_words(part, money),
-            note=part.overdue,
+            _milestone_words(milestones, head, money),
+            note=included,
             height=max(_HEIGHT, 1 + _LINE * stages),
         ),
         _draw(
-            lambda ax: plot.ageing(part.pipeline, ax=ax),
+            lambda ax: plot.ageing(ages, ax=ax),
             f"{key}-ageing",
             f"Age of open deals, {money.name}",
-            _ageing_words(part.pipeline, money),
-            note=part.overdue,
+            f"{money.name}: {head.old_deals:,} of {head.open_deals:,} open deals were entered "
+            f"{_OLD_DAYS} days ago or earlier, worth {money(head.old_value)}.",
+            note=included,
             height=_HEIGHT + _LINE * (stages // 3),
         ),
     ]
-    attainment, bridge = part.attainment, part.bridge
-    if attainment is not None and len(attainment):
+    if figures.attainment_periods is not None:
+        attainment = in_currency(figures.attainment_periods, head.currency)
         attainment = attainment.assign(period=[period_text(one) for one in attainment["period"]])
-        drawn.append(
-            _draw(
-                lambda ax: plot.targets(attainment, ax=ax),
-                f"{key}-targets",
-                f"Won and expected value against target, {money.name}",
-                _target_words(attainment, money),
-                wide=True,
-                height=1 + 2 * _LINE * len(attainment),
+        if len(attainment):
+            drawn.append(
+                _draw(
+                    lambda ax: plot.targets(attainment, ax=ax),
+                    f"{key}-targets",
+                    f"Won and expected value against target, {money.name}",
+                    _target_words(attainment, money),
+                    wide=True,
+                    height=1 + 2 * _LINE * len(attainment),
+                )
             )
-        )
-    if bridge is not None and len(bridge):
-        drawn.append(
-            _draw(
-                lambda ax: plot.changes(bridge, ax=ax),
-                f"{key}-changes",
-                f"Changes of the open pipeline, {money.name}",
-                _change_words(bridge, money),
-                wide=True,
+    if figures.options.changes is not None:
+        bridge = in_currency(figures.options.changes, head.currency)
+        if len(bridge):
+            drawn.append(
+                _draw(
+                    lambda ax: plot.changes(bridge, ax=ax),
+                    f"{key}-changes",
+                    f"Changes of the open pipeline, {money.name}",
+                    _change_words(bridge, money),
+                    wide=True,
+                )
             )
-        )
     return drawn
-
-
-def _only(frame: pd.DataFrame, currency: str | None) -> pd.DataFrame:
-    column = frame["currency"].astype("object")
-    rows = column.isna() if currency is None else (column == currency)
-    return frame[rows.to_numpy(dtype=bool)]
 
 
 def _draw(
@@ -291,31 +254,15 @@ def _revenue_words(revenue: pd.DataFrame, money: _Money) -> str:
     )
 
 
-def _open(pipeline: Pipeline) -> pd.DataFrame:
-    frame = pipeline.opportunities
-    return frame[(frame["status"] == "open").to_numpy()]
-
-
-def _milestone_words(part: Source, money: _Money) -> str:
-    frame = _open(part.pipeline)
-    if frame.empty:
+def _milestone_words(milestones: pd.DataFrame, head: Headline, money: _Money) -> str:
+    if not head.open_deals:
         return f"{money.name}: no open deals."
-    counts = frame["milestone"].astype("object").value_counts()
-    most = f"; most at {counts.index[0]}, {counts.iloc[0]:,}" if len(counts) else ""
-    weighted = (frame["tcv"] * chances(frame, part.probability)).sum()
+    named = milestones.dropna(subset=["milestone"]).groupby("milestone", sort=False)
+    counts = named["open_deals"].sum()
+    most = f"; most at {counts.idxmax()}, {counts.max():,}" if counts.any() else ""
     return (
-        f"{money.name}: {len(frame):,} open deals worth {money(frame['tcv'].sum())}, weighted "
-        f"{money(weighted)}{most}."
-    )
-
-
-def _ageing_words(pipeline: Pipeline, money: _Money) -> str:
-    frame = _open(pipeline)
-    ages = (pd.Timestamp(pipeline.as_of, tz="UTC") - frame["created_at"].dt.normalize()).dt.days
-    old = frame[(ages >= _OLD_DAYS).fillna(value=False).to_numpy(dtype=bool)]
-    return (
-        f"{money.name}: {len(old):,} of {len(frame):,} open deals were entered {_OLD_DAYS} days "
-        f"ago or earlier, worth {money(old['tcv'].sum())}."
+        f"{money.name}: {head.open_deals:,} open deals worth {money(head.open_value)}, weighted "
+        f"{money(head.weighted_value)}{most}."
     )
 
 

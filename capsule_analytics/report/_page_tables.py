@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from capsule_analytics import forecast, quality
-from capsule_analytics._deals import chances
 from capsule_analytics._words import (
     currency_name,
     format_money,
@@ -23,6 +21,7 @@ from capsule_analytics._words import (
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline
 
+    from ._figures import Figures
     from ._options import Options
 
 Kind = Literal[
@@ -39,8 +38,6 @@ _PRINTED = 10
 _PRINTED_FEW = 5
 Order = Sequence[str | None]
 """Currencies as they stand in the page."""
-
-_OF_WHOLE = ("open_deals", "open_value", "weighted_value", "overdue_deals", "overdue_value")
 
 
 @dataclass(frozen=True)
@@ -174,6 +171,23 @@ def amount(value: float, currency: object) -> str:
     return whole_number(value)
 
 
+def tables(figures: Figures) -> list[Table]:
+    """Lay out the tables of the page, in its order."""
+    order = [head.currency for head in figures.headlines]
+    attainment, moved = figures.attainment_periods, figures.options.changed_deals
+    return [
+        forecast_table(figures.forecast_total, figures.options),
+        category_table(figures.categories_total),
+        *([] if attainment is None else [target_table(attainment)]),
+        *([] if moved is None else [change_table(moved, order)]),
+        owner_table(figures, order),
+        milestone_table(figures, order),
+        largest_table(figures, order),
+        findings_table(figures.pipeline),
+        *([] if figures.rates is None else [rate_table(figures.rates)]),
+    ]
+
+
 def forecast_table(table: pd.DataFrame, options: Options) -> Table:
     """Show the forecast from the as-of period on."""
     period, now, rows = _ahead(table)
@@ -267,18 +281,9 @@ def rate_table(rates: pd.DataFrame) -> Table:
     )  # fmt: skip
 
 
-def owner_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
+def owner_table(figures: Figures, order: Order) -> Table:
     """Show what each owner has won and expects this quarter, and holds open."""
-    placing = options.placing() | {"by": "owner", "period": "quarter"}
-    table = forecast.by_month(pipeline, **placing)
-    now = pd.Period(pipeline.as_of, freq=table["quarter"].dt.freq)
-    keys = ["owner", "currency"]
-    # Whatever the forecast does with overdue deals, they are open and overdue.
-    held = forecast.by_month(pipeline, by="owner", period="year", probability=options.probability)
-    whole = held.groupby(keys, dropna=False)[list(_OF_WHOLE)].sum()
-    quarter = table.loc[table["quarter"] == now, [*keys, "won_value", "expected_value"]]
-    rows = whole.reset_index().merge(quarter, on=keys, how="left", validate="one_to_one")
-    rows = rows.fillna({"won_value": 0.0, "expected_value": 0.0})
+    rows = figures.owners
     rows = rows[(rows["open_deals"] > 0) | (rows["expected_value"] != 0)]
     rows = _by_size(rows, "weighted_value", order)
     columns = [
@@ -292,20 +297,14 @@ def owner_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
         Column("overdue_deals", "Overdue deals", "count"),
         Column("overdue_value", "Overdue", "money"),
     ]
-    return shown("owners", "By owner", rows, columns, note=overdue_words(options))
+    return shown("owners", "By owner", rows, columns, note=overdue_words(figures.options))
 
 
-def milestone_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
+def milestone_table(figures: Figures, order: Order) -> Table:
     """Show the open deals at each milestone, in the account's order."""
-    names = ["pipeline", "milestone"]
-    table = forecast.by_month(pipeline, by=names, period="year", probability=options.probability)
-    table = table[table["open_deals"] > 0]
-    rows = table.groupby([*names, "currency"], dropna=False)[list(_OF_WHOLE)].sum().reset_index()
-    stages = {name: place for place, name in enumerate(pipeline.milestones["name"])}
-    rows = rows.assign(
-        place=_places(rows, order),
-        stage=rows["milestone"].astype("object").map(stages).fillna(len(stages)),
-    ).sort_values(["place", "pipeline", "stage"])
+    rows = figures.milestones
+    rows = rows[rows["open_deals"] > 0]
+    rows = rows.assign(place=_places(rows, order)).sort_values("place", kind="stable")
     columns = [
         Column("milestone", "Milestone"),
         Column("currency", "Currency", "currency"),
@@ -317,26 +316,13 @@ def milestone_table(pipeline: Pipeline, options: Options, order: Order) -> Table
     if len(rows["pipeline"].unique()) > 1:
         columns.insert(0, Column("pipeline", "Pipeline"))
     title = "Open deals by milestone"
-    return shown("milestones", title, rows, columns, note=overdue_words(options))
+    return shown("milestones", title, rows, columns, note=overdue_words(figures.options))
 
 
 def overdue_words(options: Options) -> str:
     """Say that overdue deals are among the open ones, where the forecast leaves them out."""
     dropped = options.overdue == "drop"
     return "Overdue deals are included, unlike in the forecast." if dropped else ""
-
-
-def target_period(text: str, quarters: str) -> pd.Period:
-    """Return the period that a target names, with quarters of a frequency such as ``Q-DEC``.
-
-    Examples
-    --------
-    >>> [target_period(text, "Q-MAR") for text in ("2027-Q3", "2027", "2026-10")]
-    [Period('2027Q3', 'Q-MAR'), Period('2027', 'Y-MAR'), Period('2026-10', 'M')]
-    """
-    if "Q" in text:
-        return pd.Period(text.replace("-Q", "Q"), freq=quarters)
-    return pd.Period(text, freq="M" if "-" in text else quarters.replace("Q-", "Y-"))
 
 
 def target_table(attainment: pd.DataFrame) -> Table:
@@ -363,19 +349,11 @@ def target_table(attainment: pd.DataFrame) -> Table:
     return shown("targets", "Targets", rows, columns, note=note, file="targets.csv")
 
 
-def largest_table(pipeline: Pipeline, options: Options, order: Order) -> Table:
+def largest_table(figures: Figures, order: Order) -> Table:
     """Show the largest open deals of each currency."""
-    frame = pipeline.opportunities
-    frame = frame[(frame["status"] == "open").to_numpy()]
-    late = quality.overdue(frame, pipeline.as_of).to_numpy(dtype=bool)
-    chance = chances(frame, options.probability)
-    rows = frame.assign(
-        probability=chance,
-        weighted=frame["tcv"] * chance,
-        late=np.where(late, "overdue", ""),
-    )
-    rows = _by_size(rows.reset_index().dropna(subset=["tcv"]), "tcv", order)
-    rows = rows.groupby("place").head(_LARGEST)
+    frame = figures.open_deals
+    rows = frame.assign(late=np.where(frame["late"], "overdue", "")).dropna(subset=["tcv"])
+    rows = _by_size(rows, "tcv", order).groupby("place").head(_LARGEST)
     columns = [
         Column("id", "Id", "id"),
         Column("name", "Deal"),

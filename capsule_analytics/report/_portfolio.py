@@ -10,10 +10,11 @@ from capsule_analytics import forecast, history
 from capsule_analytics.portfolio import Portfolio, parted
 
 from ._csv import write_csv
-from ._folder import FORECAST_AMOUNTS, REVENUE_AMOUNTS, forecast_columns, staged, whole_cents
+from ._figures import FORECAST_AMOUNTS, REVENUE_AMOUNTS, forecast_columns, whole_cents
+from ._folder import staged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
     from pathlib import Path
     from typing import Unpack
@@ -48,6 +49,7 @@ def write_portfolio_report(
     by: Sequence[str] = (),
     on_error: OnError = "raise",
     inputs: Sequence[Path] = (),
+    placed: Callable[[], None] | None = None,
     **options: Unpack[Summing],
 ) -> Written:
     """Write the tables of many accounts into a folder.
@@ -68,6 +70,8 @@ def write_portfolio_report(
         Stop at an account that cannot be read, or skip it: it is then listed in left_out.csv.
     inputs
         Files that may not be replaced.
+    placed
+        As for `write_figures`.
     **options
         As for `Portfolio.by_month`; the ranges are given unless they are switched off.
 
@@ -106,7 +110,7 @@ def write_portfolio_report(
     left_out = [found for table, _ in tables.values() for found in table.attrs["left_out"]]
     unread = pd.DataFrame(left_out, columns=["account", "day", "path", "problem"]).drop_duplicates()
     tables["left_out"] = unread, ()
-    with staged(folder, inputs) as staging:
+    with staged(folder, inputs, placed=placed) as staging:
         for name, (table, amounts) in tables.items():
             write_csv(table, staging / f"{name}.csv", amounts=amounts)
         names = sorted(path.name for path in staging.iterdir())

@@ -12,6 +12,8 @@ import pandas as pd
 from capsule_analytics._words import round_cents
 from capsule_analytics.errors import ArgumentError, missing_extra
 
+from ._text import readable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -144,7 +146,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401
         value = "; ".join(f"{key}: {item}" for key, item in value.items()) or None
     if value is None or value is pd.NaT or value is pd.NA or value != value:  # noqa: PLR0124 - NaN
         return None
-    text = str(value)
+    text = readable(str(value))
     return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Account", "Asked", "Fault", "Hook", "Quirks", "Sandbox"]
 
+__dir__ = __all__.copy  # what completion offers
+
 
 def __getattr__(name: str) -> object:
     """Import the public names when they are first used: the command line starts without Flask."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from commands import BIN, command, environment
+from commands import BIN, command, environment, invoked
 from sandbox_account import account, deal
 
 import capsule_analytics as ca
+from capsule_analytics.cli import _terminal
 from capsule_analytics.sandbox import Fault, Sandbox
 
 FILES = {
@@ -111,7 +113,7 @@ def test_opportunities_csv_has_every_deal_and_runs_no_formula(sample_report: Pat
 def test_a_live_account(version: str, tmp_path: Path, sample_report: Path) -> None:
     """Over either API the forecast of one account is the same file."""
     with Sandbox(token="t0ken") as sandbox:
-        done = command(
+        done = invoked(
             "capsule-report", "--base-url", sandbox.url, "--api-version", version,
             "--as-of", "2026-10-15", "--out", tmp_path, token="t0ken",
         )  # fmt: skip
@@ -122,7 +124,7 @@ def test_a_live_account(version: str, tmp_path: Path, sample_report: Path) -> No
 
 
 def test_filters(tmp_path: Path) -> None:
-    done = command("capsule-report", "--sample", "--owner", "mduarte", "--milestone", "Proposal",
+    done = invoked("capsule-report", "--sample", "--owner", "mduarte", "--milestone", "Proposal",
                    "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(tmp_path / "opportunities.csv")
@@ -131,7 +133,7 @@ def test_filters(tmp_path: Path) -> None:
 
 
 def test_an_unknown_owner_names_those_there_are(tmp_path: Path) -> None:
-    done = command("capsule-report", "--sample", "--owner", "nobody", "--out", tmp_path / "r")
+    done = invoked("capsule-report", "--sample", "--owner", "nobody", "--out", tmp_path / "r")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: no deal has the owner 'nobody'; there are ")
     assert "mduarte" in done.stderr
@@ -150,14 +152,7 @@ def test_an_unknown_owner_names_those_there_are(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_usage_is_exit_2(args: list[str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        [BIN / "capsule-report", *args],
-        env=environment(),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = invoked("capsule-report", *args, cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
@@ -166,7 +161,7 @@ def test_wrong_usage_is_exit_2(args: list[str], tmp_path: Path) -> None:
 def test_a_failed_run_leaves_the_old_report(tmp_path: Path) -> None:
     (tmp_path / "forecast.csv").write_text("old")
     with Sandbox(token="t0ken") as sandbox:
-        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="no")
+        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="no")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "401" in done.stderr
@@ -176,7 +171,7 @@ def test_a_failed_run_leaves_the_old_report(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = command("capsule-report", "--sample", "--out", tmp_path / "file" / "report")
+    done = invoked("capsule-report", "--sample", "--out", tmp_path / "file" / "report")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
@@ -188,9 +183,9 @@ def test_the_token_comes_from_a_file_too(tmp_path: Path) -> None:
     secret.chmod(0o600)
     with Sandbox(account() | {"opportunities": [deal(1, "one")]}, token="t0ken") as sandbox:
         args = ("capsule-report", "--base-url", sandbox.url, "--token-file", secret)
-        quiet = command(*args, "--out", tmp_path / "r")
+        quiet = invoked(*args, "--out", tmp_path / "r")
         secret.chmod(0o644)
-        warned = command(*args, "--out", tmp_path / "r")
+        warned = invoked(*args, "--out", tmp_path / "r")
     assert (quiet.returncode, quiet.stderr) == (0, "")
     assert warned.returncode == 0
     assert "chmod 600" in warned.stderr
@@ -198,7 +193,7 @@ def test_the_token_comes_from_a_file_too(tmp_path: Path) -> None:
 
 def test_an_empty_account_gives_an_empty_report(tmp_path: Path) -> None:
     with Sandbox(account() | {"opportunities": []}, token="t0ken") as sandbox:
-        done = command(
+        done = invoked(
             "capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="t0ken"
         )
     assert done.returncode == 0, done.stderr
@@ -230,7 +225,7 @@ def test_no_failure_shows_the_token_or_a_traceback(
     with Sandbox(account(), token=SECRET) as sandbox:
         if fault is not None:
             sandbox.faults.add(fault)
-        done = command(
+        done = invoked(
             "capsule-report", "--base-url", sandbox.url, "--api-version", version,
             "--out", tmp_path / "r", "--timeout", "8", "--verbose", token=SECRET,
         )  # fmt: skip
@@ -245,16 +240,19 @@ def test_no_failure_shows_the_token_or_a_traceback(
 def test_a_server_that_repeats_the_token_is_not_quoted(tmp_path: Path) -> None:
     with Sandbox(account(), token="right") as sandbox:
         sandbox.faults.add(Fault("status", status=401, times=None, headers={"X-Echo": SECRET}))
-        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
+        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
                        token=SECRET)  # fmt: skip
     assert done.returncode == 1
     assert SECRET not in done.stdout + done.stderr
 
 
 def _interrupt_after(
-    pages: int, sandbox: Sandbox, out: Path, cache: Path
+    pages: int, sandbox: Sandbox, out: Path, cache: Path, number: int = signal.SIGINT
 ) -> tuple[int, float, str]:
-    """Start a load, press Ctrl-C when so many pages have gone out; return code, seconds, words."""
+    """Start a load, press Ctrl-C or the like when so many pages have gone out.
+
+    Return code, seconds, words.
+    """
     process = subprocess.Popen(
         [BIN / "capsule-report", "--base-url", sandbox.url, "--out", out],
         env=environment("t0ken", XDG_CACHE_HOME=str(cache)),
@@ -268,19 +266,27 @@ def _interrupt_after(
     while len(sandbox.requests) < pages and time.monotonic() < deadline:
         time.sleep(0.01)
     pressed = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, words = process.communicate(timeout=60)
     return process.returncode, time.monotonic() - pressed, words
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_ctrl_c_ends_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize(
+    ("number", "ends", "said"),
+    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
+)
+def test_ctrl_c_ends_at_once_and_leaves_nothing(
+    number: int, ends: int, said: str, tmp_path: Path
+) -> None:
     many = account() | {"opportunities": [deal(n, f"Deal {n}") for n in range(1, 3000)]}
     with Sandbox(many, token="t0ken", latency=0.5) as sandbox:
-        code, seconds, words = _interrupt_after(12, sandbox, tmp_path / "r", tmp_path / "cache")
-    assert code == 130
+        code, seconds, words = _interrupt_after(
+            12, sandbox, tmp_path / "r", tmp_path / "cache", number
+        )
+    assert code == ends
     assert seconds < 1
-    assert "Interrupted" in words
+    assert words.strip() == f"{said}; nothing was written."
     assert not (tmp_path / "r").exists()
     assert not list((tmp_path / "cache").rglob("*.page")), "too few pages to be worth keeping"
 
@@ -299,7 +305,7 @@ def test_a_long_load_is_taken_up_again(tmp_path: Path) -> None:
         before = len(sandbox.requests)
         sandbox.account.update(3, {"name": "changed meanwhile"})
         sandbox.account.delete(4)
-        done = command("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
+        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
                        "--resume", token="t0ken", XDG_CACHE_HOME=str(cache))  # fmt: skip
         assert done.returncode == 0, done.stderr
         names = {record["id"]: record["name"] for record in sandbox.account.opportunities("id")}
@@ -307,6 +313,39 @@ def test_a_long_load_is_taken_up_again(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "r" / "opportunities.csv").set_index("id")
     assert table["name"].to_dict() == names
     assert not list(cache.rglob("*.page"))
+
+
+def test_an_interrupt_after_the_report_does_not_deny_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_terminal, "summary", interrupted)
+    done = invoked("capsule-report", "--sample", "--out", tmp_path / "r")
+    assert done.returncode == 130
+    assert done.stderr.strip() == f"Interrupted; the new report in {tmp_path / 'r'} is whole."
+    assert {path.name for path in (tmp_path / "r").iterdir()} >= FILES
+
+
+def test_a_report_that_was_cut_off_is_finished_even_if_the_run_fails(tmp_path: Path) -> None:
+    staging = tmp_path / ".report-abcd_123"
+    for name in ("new", "old"):
+        (staging / name).mkdir(parents=True)
+    (staging / "new" / "forecast.csv").write_text("new")
+    (tmp_path / "forecast.csv").write_text("old")
+    (tmp_path / "revenue.csv").write_text("new")
+    moves = {"staging": staging.name, "new": ["forecast.csv", "revenue.csv"], "stale": []}
+    (tmp_path / "capsule-report-unfinished.txt").write_text(f"words\n{json.dumps(moves)}\n")
+    with Sandbox(account(), token="t0ken") as sandbox:
+        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path, token="no")
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first == f"The report in {tmp_path} had been cut off; it was finished first."
+    assert second.startswith("Error: ")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "forecast.csv": "new", "revenue.csv": "new",
+    }  # fmt: skip
 
 
 def test_version_and_help() -> None:

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import subprocess
 import warnings
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import click
 import pandas as pd
 import pytest
-from commands import BIN, command, environment
+from commands import invoked
 
 import capsule_analytics as ca
-from capsule_analytics.cli import report
+from capsule_analytics.cli import _figures, report
+from capsule_analytics.cli._checks import check_options
 from capsule_analytics.cli._config import read_config, write_template
+from capsule_analytics.cli._report import ReportArgs
 from capsule_analytics.cli._run import run as run_command
 from capsule_analytics.errors import ConfigError
+from capsule_analytics.report import write_figures
 from capsule_analytics.sandbox import Sandbox
 
 
 def run(out: Path, *args: str | Path) -> pd.DataFrame:
-    """Report the sample account with some options; return forecast.csv."""
-    done = command("capsule-report", "--sample", "--out", out, *args)
-    assert done.returncode == 0, done.stderr
+    """Write the sample account's tables with some options, no charts; return forecast.csv."""
+    context = report.make_context("x", ["--sample", "--out", str(out), *map(str, args)])
+    chosen = ReportArgs(**context.params)
+    check_options(context, chosen)
+    figures = _figures.figures(_figures.load(chosen), chosen)
+    without_charts = replace(figures.options, formats=())
+    write_figures(replace(figures, options=without_charts), out)
     return pd.read_csv(out / "forecast.csv", keep_default_na=False)
+
+
+def with_charts(out: Path, *args: str | Path) -> None:
+    done = invoked("capsule-report", "--sample", "--out", out, *args)
+    assert done.returncode == 0, done.stderr
 
 
 def rates_file(folder: Path) -> Path:
@@ -68,7 +81,7 @@ def test_a_home_currency_shows_the_rates_and_the_originals(tmp_path: Path) -> No
     rates = rates_file(tmp_path)
     out = tmp_path / "report"
     options = ("--home-currency", "GBP", "--rates", rates)
-    refused = command("capsule-report", "--sample", "--out", out, *options)
+    refused = invoked("capsule-report", "--sample", "--out", out, *options)
     assert refused.returncode == 1
     assert "XXX" in refused.stderr
     assert not out.exists()
@@ -93,7 +106,7 @@ def test_a_home_currency_shows_the_rates_and_the_originals(tmp_path: Path) -> No
 def test_targets_add_a_table_and_a_chart(tmp_path: Path) -> None:
     targets = tmp_path / "targets.csv"
     targets.write_text("period,currency,owner,target\n2026-Q4,GBP,,900000\n2026-10,EUR,,0\n")
-    run(tmp_path / "r", "--targets", targets)
+    with_charts(tmp_path / "r", "--targets", targets)
     table = pd.read_csv(tmp_path / "r" / "targets.csv")
     assert table["target"].tolist() == [900000.0, 0.0]
     assert (tmp_path / "r" / "targets.png").stat().st_size > 10_000
@@ -120,7 +133,7 @@ def test_calibrated_probabilities_change_only_the_weighted_value(tmp_path: Path)
 
 
 def test_the_changes_since_a_day_add_up(tmp_path: Path) -> None:
-    run(tmp_path, "--changes-since", "2026-09-30")
+    with_charts(tmp_path, "--changes-since", "2026-09-30")
     bridge = pd.read_csv(tmp_path / "changes.csv").pivot_table(
         index="currency", columns="part", values="value", aggfunc="sum"
     )
@@ -150,7 +163,7 @@ def test_changes_in_a_home_currency_are_those_of_the_whole_pipeline(tmp_path: Pa
 
 
 def test_changes_before_the_first_snapshot_are_an_error(tmp_path: Path) -> None:
-    done = command(
+    done = invoked(
         "capsule-report", "--sample", "--changes-since", "2020-01-01", "--out", tmp_path / "r"
     )
     assert done.returncode == 1
@@ -158,21 +171,21 @@ def test_changes_before_the_first_snapshot_are_an_error(tmp_path: Path) -> None:
 
 
 def test_formats(tmp_path: Path) -> None:
-    run(tmp_path, "--format", "svg, pdf")
+    with_charts(tmp_path, "--format", "svg, pdf")
     assert {path.name for path in tmp_path.glob("forecast.*")} == {
         "forecast.svg",
         "forecast.pdf",
         "forecast.csv",
     }
-    bad = command("capsule-report", "--sample", "--out", tmp_path, "--format", "gif")
+    bad = invoked("capsule-report", "--sample", "--out", tmp_path, "--format", "gif")
     assert bad.returncode == 2
 
 
 def test_a_second_report_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     """A chart of last week's changes must not stand beside today's forecast."""
     (tmp_path / "notes.txt").write_text("mine")
-    run(tmp_path, "--changes-since", "2026-09-30")
-    run(tmp_path)
+    with_charts(tmp_path, "--changes-since", "2026-09-30")
+    with_charts(tmp_path)
     assert not list(tmp_path.glob("changes.*"))
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -180,11 +193,11 @@ def test_a_second_report_leaves_nothing_of_the_first(tmp_path: Path) -> None:
 def test_a_portfolio_adds_up_to_its_accounts(tmp_path: Path) -> None:
     """The export of one account, reported as a portfolio, is that account's forecast."""
     export = tmp_path / "export"
-    done = command("capsule-snapshot", "--sample", "--store", tmp_path / "h.duckdb",
+    done = invoked("capsule-snapshot", "--sample", "--store", tmp_path / "h.duckdb",
                    "--export", export)  # fmt: skip
     assert done.returncode == 0, done.stderr
     out = tmp_path / "portfolio"
-    done = command("capsule-report", "--portfolio", export, "--as-of", "2026-10-15", "--out", out)
+    done = invoked("capsule-report", "--portfolio", export, "--as-of", "2026-10-15", "--out", out)
     assert done.returncode == 0, done.stderr
     whole = run(tmp_path / "one")
     total = pd.read_csv(out / "forecast_total.csv", keep_default_na=False)
@@ -208,7 +221,7 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     targets = tmp_path / "targets.csv"
     targets.write_text("period,currency,target\n2026-Q4,GBP,500000\n")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    done = command("capsule-report", "--sample", "--targets", targets, "--out", tmp_path)
+    done = invoked("capsule-report", "--sample", "--targets", targets, "--out", tmp_path)
     assert done.returncode == 1
     assert f"would replace {targets}, which it reads" in done.stderr
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
@@ -216,8 +229,8 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
 
 def test_charts_of_groups_show_the_whole(tmp_path: Path) -> None:
     """A deal with two tags counts under both in the table, and once in the picture."""
-    run(tmp_path / "plain")
-    run(tmp_path / "tags", "--by", "tag")
+    with_charts(tmp_path / "plain")
+    with_charts(tmp_path / "tags", "--by", "tag")
     for name in ("forecast.png", "revenue.png"):
         assert (tmp_path / "tags" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
 
@@ -225,7 +238,7 @@ def test_charts_of_groups_show_the_whole(tmp_path: Path) -> None:
 def test_targets_that_no_deal_could_count_for_are_told(tmp_path: Path) -> None:
     targets = tmp_path / "targets.csv"
     targets.write_text("period,currency,owner,target\n2026-Q4,GBP,,9\n2026-Q4,GBP,nobody,9\n")
-    done = command("capsule-report", "--sample", "--targets", targets, "--out", tmp_path / "out")
+    done = invoked("capsule-report", "--sample", "--targets", targets, "--out", tmp_path / "out")
     assert done.returncode == 0
     assert done.stderr.startswith("Warning: there is a target for the owner 'nobody', and no deal")
     assert done.stderr.count("\n") == 1
@@ -243,14 +256,14 @@ def test_a_warning_is_one_line_of_words(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_changes_since_today_or_later(tmp_path: Path) -> None:
-    done = command("capsule-report", "--sample", "--changes-since", "2026-10-15", "--out", tmp_path)
+    done = invoked("capsule-report", "--sample", "--changes-since", "2026-10-15", "--out", tmp_path)
     assert done.returncode == 1
     assert "changes since 2026-10-15: that is not before 2026-10-15" in done.stderr
 
 
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = command("capsule-report", "--sample", "--out", tmp_path / "file" / "report")
+    done = invoked("capsule-report", "--sample", "--out", tmp_path / "file" / "report")
     assert done.returncode == 1
     assert done.stderr == f"Error: {tmp_path / 'file' / 'report'}: Not a directory\n"
 
@@ -260,8 +273,8 @@ def test_too_little_history_to_correct_probabilities(tmp_path: Path) -> None:
     store = tmp_path / "history.duckdb"
     with Sandbox(token="t0ken") as sandbox:
         one = "--base-url", sandbox.url, "--store", store
-        assert command("capsule-snapshot", *one, token="t0ken").returncode == 0
-        done = command("capsule-report", *one, "--probability", "calibrated", "--html",
+        assert invoked("capsule-snapshot", *one, token="t0ken").returncode == 0
+        done = invoked("capsule-report", *one, "--probability", "calibrated", "--html",
                        "--out", tmp_path / "report", token="t0ken")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("Probabilities stay as stated: 0 deals have ended")
@@ -281,7 +294,7 @@ def test_too_little_history_to_correct_probabilities(tmp_path: Path) -> None:
     ],
 )
 def test_options_that_would_have_no_effect(options: list[str], said: str, tmp_path: Path) -> None:
-    done = command("capsule-report", *options, "--out", tmp_path)
+    done = invoked("capsule-report", *options, "--out", tmp_path)
     assert done.returncode == 2
     assert said in done.stderr
 
@@ -290,14 +303,7 @@ class TestConfiguration:
     """``capsule.toml`` in the current folder; what is typed wins."""
 
     def report(self, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [BIN / "capsule-report", *args],
-            env=environment(),
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return invoked("capsule-report", *args, cwd=folder)
 
     def test_its_options_count(self, tmp_path: Path) -> None:
         (tmp_path / "capsule.toml").write_text(
@@ -346,8 +352,7 @@ class TestConfiguration:
         lines = path.read_text().splitlines()
         live = [line.removeprefix("# ") for line in lines if " = " in line or "[" in line]
         path.write_text("\n".join(live))
-        known = {name.removeprefix("--") for option in report.params for name in option.opts}
-        values = read_config(path, known)
+        values = read_config(path)
         assert values["fiscal-year-start"] == 4
         assert values["best-case"] == 0.5
 
@@ -355,4 +360,4 @@ class TestConfiguration:
         path = tmp_path / "capsule.toml"
         path.write_bytes(b"\xff\xfe")
         with pytest.raises(ConfigError, match=r"capsule\.toml"):
-            read_config(path, set())
+            read_config(path)

@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from commands import BIN, environment
+from commands import invoked
 from sandbox_account import account
 
 from capsule_analytics import cli, history
-from capsule_analytics.cli._config import config_option, read_config
+from capsule_analytics.cli._config import read_config
+from capsule_analytics.cli._report import ReportArgs
+from capsule_analytics.cli._snapshot import SnapshotArgs
 from capsule_analytics.errors import ConfigError
 from capsule_analytics.sandbox import Sandbox
 
-COMMANDS = "capsule_analytics.cli:report", "capsule_analytics.cli:snapshot"
+if TYPE_CHECKING:
+    import click
 
 
 def run(folder: Path, *args: str, token: str | None = None) -> subprocess.CompletedProcess[str]:
-    name, *rest = args
-    return subprocess.run(
-        [BIN / name, *rest],
-        env=environment(token, XDG_DATA_HOME=str(folder)),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return invoked(*args, token=token, cwd=folder, XDG_DATA_HOME=str(folder))
 
 
 def chosen(folder: Path, text: str, *args: str, command: click.Command = cli.report) -> Any:
@@ -92,7 +87,7 @@ def test_what_cannot_be_an_option_is_named(text: str, message: str, tmp_path: Pa
 def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "capsule.toml"
     path.write_text("html = true", encoding="utf-8-sig")
-    assert read_config(path, {"html"}) == {"html": True}
+    assert read_config(path) == {"html": True}
 
 
 @pytest.mark.parametrize("held", ["sample = true", 'account = "foo"', 'base-url = "https://x.y"'])
@@ -132,21 +127,13 @@ def test_one_file_serves_both_commands(tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "report" / "forecast.csv").columns[0] == "year"
 
 
-@click.command()
-@config_option(*COMMANDS, init=True)
-@click.option("--out", required=True)
-def one_command(out: str) -> None:
-    """Do nothing."""
-    click.echo(out)
-
-
 @pytest.mark.parametrize("words", [["--init", "--config"], ["--init", "--config"][::-1]])
 def test_init_writes_the_file_that_is_named(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     at = words.index("--config") + 1
-    done = CliRunner().invoke(one_command, [*words[:at], "a.toml", *words[at:]])
+    done = CliRunner().invoke(cli.report, [*words[:at], "a.toml", *words[at:]])
     assert done.exit_code == 0, done.output
     assert done.output.startswith("Wrote a.toml; ")
     assert [file.name for file in tmp_path.iterdir()] == ["a.toml"]
@@ -154,9 +141,36 @@ def test_init_writes_the_file_that_is_named(
 
 def test_a_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(one_command, ["--config", "a.toml"])
+    done = CliRunner().invoke(cli.report, ["--config", "a.toml"])
     assert done.exit_code == 2
     assert "the file a.toml does not exist" in done.output
-    assert CliRunner().invoke(one_command, ["--init"]).output.startswith("Wrote capsule.toml; ")
+    assert CliRunner().invoke(cli.report, ["--init"]).output.startswith("Wrote capsule.toml; ")
     assert "# out" in (tmp_path / "capsule.toml").read_text(encoding="utf-8")
-    assert CliRunner().invoke(one_command, ["--out", "here"]).output == "here\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["capsule.toml"]
+
+
+@pytest.mark.parametrize(
+    ("command", "asked"), [(cli.report, ReportArgs), (cli.snapshot, SnapshotArgs)]
+)
+def test_what_was_asked_has_a_field_for_each_option(command: click.Command, asked: Any) -> None:
+    options = {one.name for one in command.params if one.expose_value}
+    assert {one.name for one in fields(asked)} == options
+
+
+@pytest.mark.parametrize("command", [cli.report, cli.snapshot])
+def test_help_lists_every_option_under_a_heading(command: click.Command) -> None:
+    done = CliRunner().invoke(command, ["--help"])
+    headings = [line for line in done.output.splitlines() if line.endswith(":") and line[0] != " "]
+    assert headings[0] == "Account:"
+    assert headings[-2:] == ["Where:", "Other options:"]
+    for option in command.params:
+        assert f"  {option.opts[0]} " in done.output
+
+
+def test_a_file_is_not_read_to_write_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "capsule.toml").write_text("no TOML")
+    done = CliRunner().invoke(cli.report, ["--init", "--config", "other.toml"])
+    assert done.output.startswith("Wrote other.toml; ")
+    assert cli.run(cli.report, ["--init"]) == 1
+    assert (tmp_path / "capsule.toml").read_text() == "no TOML"

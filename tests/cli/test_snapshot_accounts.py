@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from commands import command
+from commands import invoked
 from sandbox_account import account
 
 from capsule_analytics import history
@@ -47,7 +47,7 @@ def accounts(sandboxes: dict[str, Sandbox], tmp_path: Path) -> Path:
 
 def snapshot(store: Path, accounts: Path, *args: str | Path, **environment: str) -> Any:
     known = {"ACME_TOKEN": TOKENS["acme"], "BOLT_TOKEN": TOKENS["bolt"]}
-    done = command(
+    done = invoked(
         "capsule-snapshot", "--accounts", accounts, "--store", store, *args,
         **(known | environment),
     )  # fmt: skip
@@ -103,7 +103,7 @@ def test_the_rate_limit_of_one_holds_up_no_other(tmp_path: Path) -> None:
             f'[[account]]\nname = "slow"\nbase-url = "{slow.url}"\ntoken-env = "A"\n'
             f'[[account]]\nname = "quick"\nbase-url = "{quick.url}"\ntoken-env = "B"\n'
         )
-        done = command(
+        done = invoked(
             "capsule-snapshot", "--accounts", path, "--store", tmp_path / "h.duckdb", A="a", B="b"
         )
         assert done.returncode == 0, done.stderr

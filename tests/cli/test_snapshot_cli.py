@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from commands import command
+from commands import command, invoked
 from sandbox_account import account
 
 from capsule_analytics import CapsuleClient, history
@@ -34,7 +34,8 @@ def sandbox() -> Iterator[Sandbox]:
 def snapshot(
     store: Path, *args: str | Path, token: str | None = TOKEN, under: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    done = command("capsule-snapshot", "--store", store, *args, token=token, under=under)
+    args = ("capsule-snapshot", "--store", store, *args)
+    done = command(*args, token=token, under=under) if under else invoked(*args, token=token)
     assert "Traceback" not in done.stderr
     assert TOKEN not in done.stdout + done.stderr
     return done
@@ -125,13 +126,13 @@ def test_the_sample_and_its_parquet(tmp_path: Path) -> None:
 
 def test_the_sample_goes_into_no_store_of_real_accounts(tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
-    done = command("capsule-snapshot", "--sample", **home)
+    done = invoked("capsule-snapshot", "--sample", **home)
     assert done.returncode == 2
     assert "--sample needs --store with a file of its own" in done.stderr
     # The store of the configuration is one of real accounts.
     config = tmp_path / "a.toml"
     config.write_text(f'account = "acme"\nstore = "{tmp_path / "real.duckdb"}"\n')
-    done = command("capsule-snapshot", "--sample", "--config", config, **home)
+    done = invoked("capsule-snapshot", "--sample", "--config", config, **home)
     assert done.returncode == 2
     assert [file.name for file in tmp_path.iterdir()] == ["a.toml"]
 
@@ -139,7 +140,7 @@ def test_the_sample_goes_into_no_store_of_real_accounts(tmp_path: Path) -> None:
 def test_a_store_that_another_process_writes(tmp_path: Path) -> None:
     store = tmp_path / "history.duckdb"
     with history.open_store(store):
-        done = snapshot(store, "--sample", token=None)
+        done = command("capsule-snapshot", "--store", store, "--sample")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1

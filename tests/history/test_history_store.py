@@ -473,6 +473,51 @@ def test_a_store_of_a_newer_release(store: history.Store) -> None:
         history.open_store(store.path)
 
 
+def test_a_store_of_the_first_release_is_read_and_goes_on(tmp_path: Path) -> None:
+    """What it did not know is missing; a deal is recorded anew once it is known."""
+    path = tmp_path / "history.duckdb"
+    columns = ["id", "name", "value", "currency", "milestone", "milestone_id", "owner", "tcv"]
+    with duckdb.connect(path) as old:
+        old.execute(_store_file.MIGRATIONS[0])
+        old.execute("UPDATE store SET version = 1")
+        old.execute(
+            f"INSERT INTO opportunities (account, valid_from, {', '.join(columns)}, status, issues)"  # noqa: S608
+            " VALUES ('test', '2026-10-14 12:00:00', 1, 'Deal', 5, 'GBP', 'Proposal', 2, 'ada', 5,"
+            " 'open', '[]')"
+        )
+        old.execute(
+            "INSERT INTO milestones (account, valid_from, position, id, name, probability,"
+            " complete, pipeline) VALUES ('test', '2026-10-14 12:00:00', 0, 2, 'Proposal', 0.5,"
+            " false, 'Sales')"
+        )
+        old.execute(
+            "INSERT INTO snapshots VALUES ('test', '2026-10-14 12:00:00', '2026-10-14', 'full', 1,"
+            " 1, 0, '[]', '[]')"
+        )
+    with history.open_store(path) as store:
+        first = store.as_of("2026-10-14")
+        row = first.opportunities.loc[1]
+        assert (row["owner"], row["value"], row["milestone_id"]) == ("ada", 5, 2)
+        assert all(pd.isna(row[name]) for name in ("owner_id", "pipeline_id", "team_id"))
+        assert str(first.opportunities["counts_for_conversion"].dtype) == "boolean"
+        assert first.milestones["archived"].tolist() == [False]
+        assert first.milestones["days_until_stale"].isna().all()
+        moment = pd.Timestamp("2026-10-15 12:00", tz="UTC")
+        known = first.opportunities.assign(
+            owner_id=pd.array([8], "Int64"),
+            fields=pd.Series([{"Starts": date(2026, 4, 15), "Day": "2026-04-15"}], index=[1]),
+        )
+        later = replace(first, opportunities=known, loaded_at=moment, as_of=moment)
+        store.record(later)
+        read = store.as_of("2026-10-15").opportunities
+        assert read["owner_id"].tolist() == [8]
+        assert read["fields"].tolist() == [{"Starts": date(2026, 4, 15), "Day": "2026-04-15"}]
+        assert store.snapshots()["changed"].tolist() == [1, 1]
+        exported = store.export_parquet(tmp_path / "out")
+        text = pq.read_table(exported[-1], partitioning=None)["fields"].to_pylist()
+        assert text == ['{"Day":"2026-04-15","Starts":"2026-04-15"}']
+
+
 def test_a_store_of_an_older_release_is_brought_up_to_date(
     store: history.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -342,7 +342,7 @@ FIELDS = [
 def test_custom_fields_have_their_types_and_keys_of_their_own() -> None:
     held = (
         Field(1, "Ref", None, "7"), Field(2, "Ref", None, "7.5"), Field(3, "Seats", None, "12"),
-        Field(4, "Signed", None, False), Field(5, "Starts", None, "2026-04-15"),
+        Field(4, "Signed", None, value=False), Field(5, "Starts", None, "2026-04-15"),
         Field(6, "Folder", None, None), Field(9, "Unlisted", None, "3"),
     )  # fmt: skip
     made = pipeline(raw({"id": 1, "fields": held}), definitions=FIELDS)

@@ -1,0 +1,438 @@
+"""The options of the commands, each declared once: what it is, what it needs, where it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from ._run import Day, Seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ACCOUNT = "Account"
+MANY = "Many accounts"
+DEALS = "Which deals"
+SUMS = "How they are summed"
+CHANGES = "What is compared"
+WRITTEN = "What is written"
+WHERE = "Where"
+OTHER = "Other options"
+_GROUPS = (ACCOUNT, MANY, DEALS, SUMS, CHANGES, WRITTEN, WHERE, OTHER)
+
+TOKEN_VARIABLE = "CAPSULE_TOKEN"  # noqa: S105 - the name of a variable
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_PLACES = ("sample", "account", "base_url", "accounts", "portfolio")
+
+
+class Option(click.Option):
+    """An option of a command.
+
+    Parameters
+    ----------
+    *names
+        Its names; where the last is no long name, it is what the option is called in the code.
+    group
+        The heading under which ``--help`` lists it.
+    needs
+        The option (as it is called in the code) without which it has no effect.
+    portfolio
+        Whether a report on a portfolio takes it.
+    **attrs
+        As for ``click.Option``.
+    """
+
+    def __init__(
+        self,
+        *names: str,
+        group: str = OTHER,
+        needs: str | None = None,
+        portfolio: bool = False,
+        **attrs: Any,  # noqa: ANN401 - as click has them
+    ) -> None:
+        super().__init__(names, **attrs)
+        self.group = group
+        self.needs = needs
+        self.portfolio = portfolio
+
+
+class Command(click.Command):
+    """A command whose help lists the options by group."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under the headings of their groups."""
+        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in _GROUPS}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                groups[getattr(param, "group", OTHER)].append(record)
+        for title, records in groups.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+
+def long_names(options: Iterable[click.Parameter]) -> dict[str, click.Option]:
+    """Return the options that a configuration file may hold, by their long names."""
+    return {
+        name.removeprefix("--"): option
+        for option in options
+        if isinstance(option, click.Option) and option.expose_value and option.name != "verbose"
+        for name in option.opts
+        if name.startswith("--")
+    }
+
+
+def is_typed(ctx: click.Context, name: str) -> bool:
+    """Tell whether an option was typed, and is not from the configuration or a default."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _typed_wins(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401
+    """Leave out a place to load from that the configuration names, where another is typed.
+
+    The callback of each option that names such a place; click reads what is typed first.
+    """
+    if is_typed(ctx, str(param.name)) or not any(is_typed(ctx, name) for name in _PLACES):
+        return value
+    return False if isinstance(value, bool) else None
+
+
+def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    """Read the comma-separated formats."""
+    formats = tuple(dict.fromkeys(part.strip().lower() for part in value.split(",")))
+    if not set(formats) <= {"png", "svg", "pdf"}:
+        raise click.BadParameter("name png, svg or pdf, separated by commas", ctx, param)
+    return formats
+
+
+def _share(name: str, default: float, explained: str, *, portfolio: bool = False) -> Option:
+    """Make an option of a number from 0 to 1."""
+    return Option(
+        name,
+        group=SUMS,
+        portfolio=portfolio,
+        type=click.FloatRange(0, 1),
+        default=default,
+        show_default=True,
+        metavar="0-1",
+        help=explained,
+    )
+
+
+ACCOUNT_OPTIONS = (
+    Option(
+        "--sample",
+        group=ACCOUNT,
+        is_flag=True,
+        callback=_typed_wins,
+        help="The sample account; no network, no token.",
+    ),
+    Option(
+        "--account",
+        group=ACCOUNT,
+        metavar="NAME",
+        callback=_typed_wins,
+        help="Subdomain of a live account.",
+    ),
+    Option(
+        "--base-url",
+        group=ACCOUNT,
+        metavar="URL",
+        callback=_typed_wins,
+        help="Another server, such as the sandbox.",
+    ),
+    Option(
+        "--api-version",
+        group=ACCOUNT,
+        type=click.Choice(["v1", "v2"]),
+        default="v2",
+        show_default=True,
+        help="v1 is XML, v2 is JSON; live accounts answer v2.",
+    ),
+    Option(
+        "--token-file",
+        group=ACCOUNT,
+        type=_FILE,
+        metavar="FILE",
+        help=f"File with the API token; else it is read from {TOKEN_VARIABLE}.",
+    ),
+    Option(
+        "--timeout",
+        group=ACCOUNT,
+        type=Seconds(),
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Seconds within which each page must arrive, retries included.",
+    ),
+    Option(
+        "--max-wait",
+        group=ACCOUNT,
+        type=Seconds(zero=True),
+        default=3600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Seconds that a page may wait for the server's request limit to reset.",
+    ),
+    Option(
+        "--workers",
+        group=ACCOUNT,
+        type=click.IntRange(1, 8),
+        default=6,
+        show_default=True,
+        metavar="1-8",
+        help="Pages to fetch at the same time.",
+    ),
+    Option(
+        "--resume",
+        group=ACCOUNT,
+        is_flag=True,
+        help="Take up a long load that failed within the last day.",
+    ),
+)
+"""Which account, and how to reach it."""
+
+FILTERS = (
+    Option("--milestone", group=DEALS, metavar="NAME", help="Only deals at this milestone."),
+    Option("--tag", group=DEALS, metavar="NAME", help="Only deals with this tag."),
+    Option("--owner", group=DEALS, metavar="NAME", help="Only deals of this owner (user name)."),
+)
+"""Which of its deals."""
+
+_VERBOSE = Option("--verbose", portfolio=True, is_flag=True, help="Say more about what went wrong.")
+
+REPORT_OPTIONS = (
+    *ACCOUNT_OPTIONS,
+    Option(
+        "--portfolio",
+        group=MANY,
+        portfolio=True,
+        metavar="PATH",
+        callback=_typed_wins,
+        help="Report many accounts instead: the Parquet export of capsule-snapshot, a folder or"
+        " an address such as s3://bucket/export. Tables only.",
+    ),
+    Option(
+        "--scheduler",
+        group=MANY,
+        needs="portfolio",
+        portfolio=True,
+        metavar="ADDRESS",
+        help="Read the portfolio on this Dask cluster, as tcp://host:8786; default DuckDB here.",
+    ),
+    Option(
+        "--unreadable",
+        group=MANY,
+        needs="portfolio",
+        portfolio=True,
+        type=click.Choice(["error", "skip"]),
+        default="error",
+        show_default=True,
+        help="An account of the portfolio that cannot be read: stop, or leave it out and list it.",
+    ),
+    Option(
+        "--no-ranges",
+        group=MANY,
+        needs="portfolio",
+        portfolio=True,
+        is_flag=True,
+        help="Leave p10, p50 and p90 out of the portfolio's forecast: most of the time and"
+        " memory of a large one.",
+    ),
+    *FILTERS,
+    Option(
+        "--as-of",
+        group=DEALS,
+        portfolio=True,
+        type=Day(),
+        help="Day from which to look; default today (UTC), or the day of the sample account or of a"
+        " portfolio's newest snapshot.",
+    ),
+    Option(
+        "--overdue",
+        group=SUMS,
+        portfolio=True,
+        type=click.Choice(["keep", "roll", "drop"]),
+        default="keep",
+        show_default=True,
+        help="Open deals whose close date has passed: keep them in their month, move them to this "
+        "month, or leave them out.",
+    ),
+    Option(
+        "--by",
+        group=SUMS,
+        portfolio=True,
+        type=click.Choice(["owner", "milestone", "pipeline", "team", "tag", "party"]),
+        multiple=True,
+        help="Group the tables by this too; may be given several times.",
+    ),
+    Option(
+        "--period",
+        group=SUMS,
+        portfolio=True,
+        type=click.Choice(["month", "quarter", "year"]),
+        default="month",
+        show_default=True,
+        help="Sum by month, quarter or year.",
+    ),
+    Option(
+        "--fiscal-year-start",
+        group=SUMS,
+        portfolio=True,
+        type=click.IntRange(1, 12),
+        default=1,
+        show_default=True,
+        metavar="MONTH",
+        help="First month of the fiscal year, for quarters and years.",
+    ),
+    Option(
+        "--home-currency",
+        group=SUMS,
+        portfolio=True,
+        metavar="CODE",
+        help="Convert every amount to this currency.",
+    ),
+    Option(
+        "--rates",
+        group=SUMS,
+        needs="home_currency",
+        portfolio=True,
+        type=_FILE,
+        metavar="FILE",
+        help="Exchange rates of your own (date,currency,rate); default the ECB's reference rates.",
+    ),
+    Option(
+        "--missing-rate",
+        group=SUMS,
+        needs="home_currency",
+        portfolio=True,
+        type=click.Choice(["error", "flag"]),
+        default="error",
+        show_default=True,
+        help="A deal without an exchange rate: stop, or keep its currency and flag it.",
+    ),
+    Option(
+        "--probability",
+        group=SUMS,
+        type=click.Choice(["stated", "calibrated"]),
+        default="stated",
+        show_default=True,
+        help="Capsule's probabilities, or these corrected by what earlier deals became.",
+    ),
+    _share(
+        "--correlation",
+        0.0,
+        "How strongly deals rise and fall together in the ranges.",
+        portfolio=True,
+    ),
+    _share("--commit", 0.8, "Least probability of a deal in the category commit."),
+    _share("--best-case", 0.5, "Least probability of a deal in the category best case."),
+    Option(
+        "--target",
+        group=CHANGES,
+        portfolio=True,
+        type=float,
+        metavar="AMOUNT",
+        help="Add the chance that each row reaches this amount.",
+    ),
+    Option(
+        "--targets",
+        group=CHANGES,
+        type=_FILE,
+        metavar="FILE",
+        help="Targets (period,currency,owner,target).",
+    ),
+    Option(
+        "--changes-since",
+        group=CHANGES,
+        portfolio=True,
+        type=Day(),
+        help="Explain how the pipeline of that day became today's, from the snapshot store.",
+    ),
+    Option(
+        "--store",
+        group=CHANGES,
+        type=_NEW_FILE,
+        metavar="FILE",
+        help="The snapshot store that capsule-snapshot writes; default in the user's data folder.",
+    ),
+    Option(
+        "--format",
+        "formats",
+        group=WRITTEN,
+        default="png",
+        show_default=True,
+        metavar="png,svg,pdf",
+        callback=_formats,
+        help="Formats of the charts.",
+    ),
+    Option(
+        "--html",
+        group=WRITTEN,
+        is_flag=True,
+        help="Write report.html too: everything in one file.",
+    ),
+    Option(
+        "--xlsx",
+        group=WRITTEN,
+        is_flag=True,
+        help="Write report.xlsx too: the tables as a workbook.",
+    ),
+    Option(
+        "--out",
+        group=WHERE,
+        portfolio=True,
+        type=_FOLDER,
+        required=True,
+        metavar="DIR",
+        help="Folder for the report; created if needed.",
+    ),
+    _VERBOSE,
+)
+"""Options of ``capsule-report``; those for its configuration are in `_config`."""
+
+SNAPSHOT_OPTIONS = (
+    *ACCOUNT_OPTIONS,
+    Option(
+        "--accounts",
+        group=MANY,
+        type=_FILE,
+        metavar="FILE",
+        callback=_typed_wins,
+        help="Record all accounts of a TOML file, several at once; see below.",
+    ),
+    Option("--full", group=WRITTEN, is_flag=True, help="Load everything, not only what changed."),
+    Option(
+        "--full-every",
+        group=WRITTEN,
+        type=click.IntRange(min=1),
+        default=7,
+        show_default=True,
+        metavar="DAYS",
+        help="Load everything if the last time was so long ago.",
+    ),
+    Option(
+        "--store",
+        "store_path",
+        group=WHERE,
+        type=_NEW_FILE,
+        metavar="FILE",
+        help="The snapshot store; default history.duckdb in the user's data folder, but not for"
+        " --sample, which would mix an invented company into it.",
+    ),
+    Option(
+        "--export",
+        group=WHERE,
+        type=_FOLDER,
+        metavar="DIR",
+        help="Also write every day of the store as Parquet, by account and day.",
+    ),
+    _VERBOSE,
+)
+"""Options of ``capsule-snapshot``."""
