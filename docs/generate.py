@@ -218,7 +218,7 @@ def _range(bounds: Any) -> str:  # noqa: ANN401 - the two range types share no p
 def columns_page() -> str:
     """Write what the tables of a pipeline hold."""
     frame = load_sample().opportunities
-    rows = [(one.name, schema.DTYPES[one.kind], one.meaning) for one in schema.COLUMNS]
+    rows = [(one.name, one.kind.dtype, one.meaning) for one in schema.COLUMNS]
     rows += [(name, str(frame[name].dtype), text) for name, text in _DERIVED.items()]
     page = _COLUMNS_INTRO + "".join(
         f"| `{name}` | `{dtype}` | {meaning} |\n" for name, dtype, meaning in rows
