@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import Option, is_typed
+from ._options import GOALS, Option, is_typed
 
 if TYPE_CHECKING:
     from ._report import ReportArgs
@@ -32,6 +32,13 @@ def check_options(context: click.Context, args: ReportArgs) -> None:
             raise click.UsageError(f"{typed} is of no use without {needed}")
         if name == "store" and args.sample:
             raise click.UsageError("--store is of no use with --sample, which has its own history")
+    _check_together(args)
+
+
+def _check_together(args: ReportArgs) -> None:
+    """Refuse options that contradict one another."""
+    if args.targets == GOALS and not (args.live and args.api_version == "v2"):
+        raise click.UsageError(f"--targets {GOALS} needs an account over API v2, which has goals")
     if args.best_case > args.commit:
         raise click.UsageError(
             f"--best-case {args.best_case:g} must not be above --commit {args.commit:g}"

@@ -31,7 +31,7 @@ _TEMPLATE = """\
 # period = "quarter"                # month, quarter or year
 # by = ["owner", "team"]            # owner, milestone, pipeline, team, tag, party
 # overdue = "roll"                  # keep, roll or drop
-# targets = "targets.csv"           # period,currency,owner,target
+# targets = "targets.csv"           # period,currency,owner,target; "capsule": the goals
 # format = ["png", "svg"]           # png, svg, pdf
 # html = true
 

@@ -11,6 +11,7 @@ from capsule_analytics.report import Options, figures_of, write_portfolio_report
 from capsule_analytics.sample import load_sample
 
 from . import _terminal
+from ._options import GOALS
 from ._run import say
 
 if TYPE_CHECKING:
@@ -60,6 +61,14 @@ def verified(pipeline: Pipeline, args: ReportArgs) -> pd.DataFrame:
         return verify(client, pipeline)
 
 
+def _targets(args: ReportArgs) -> pd.DataFrame | None:
+    """Read the targets of a file, or the account's goals."""
+    if args.targets == GOALS:
+        with args.connect() as client:
+            return targets.from_goals(client, fiscal_year_start=args.fiscal_year_start)
+    return None if args.targets is None else targets.read_targets(args.targets)
+
+
 def figures(pipeline: Pipeline, args: ReportArgs) -> Figures:
     """Make of a pipeline the figures that are asked for."""
     if args.probability == "calibrated":
@@ -68,9 +77,9 @@ def figures(pipeline: Pipeline, args: ReportArgs) -> Figures:
     if args.changes_since is not None:
         days.append(_earlier(pipeline, args.changes_since, args))
     pipeline, *before = _in_home_currency(days, args)
-    goals = None if args.targets is None else targets.read_targets(args.targets)
+    goals = _targets(args)
     if goals is not None:
-        for sentence in targets.unmatched(pipeline, goals):
+        for sentence in [*goals.attrs.get("left_out", ()), *targets.unmatched(pipeline, goals)]:
             say(f"Warning: {sentence}.", error=True)
     options = Options(
         by=args.by,

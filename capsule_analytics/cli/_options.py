@@ -25,6 +25,20 @@ _GROUPS = (ACCOUNT, MANY, DEALS, SUMS, CHANGES, WRITTEN, WHERE, OTHER)
 
 TOKEN_VARIABLE = "CAPSULE_TOKEN"  # noqa: S105 - the name of a variable
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _Targets(click.Path):
+    """A file of targets, or the word for the goals of the account."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401 - as click has it
+        """Take the word as it is."""
+        return value if value == GOALS else super().convert(value, param, ctx)
+
+
+GOALS = "capsule"
+"""What ``--targets`` is given in place of a file."""
+
+_TARGETS = _Targets(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _PLACES = ("sample", "account", "base_url", "accounts", "portfolio")
@@ -371,9 +385,10 @@ REPORT_OPTIONS = (
     Option(
         "--targets",
         group=CHANGES,
-        type=_FILE,
-        metavar="FILE",
-        help="Targets (period,currency,owner,target).",
+        type=_TARGETS,
+        metavar="FILE|capsule",
+        help="Targets: a file (period,currency,owner,pipeline,measure,target), or the account's "
+        "goals.",
     ),
     Option(
         "--changes-since",

@@ -57,7 +57,7 @@ class ReportArgs(AccountArgs):
     commit: float
     best_case: float
     target: float | None
-    targets: Path | None
+    targets: Path | str | None
     changes_since: date | None
     store: Path | None
     formats: tuple[str, ...]
@@ -82,7 +82,7 @@ class ReportArgs(AccountArgs):
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read, and that no file of the report may replace."""
         files = (self.targets, self.rates, self.token_file)
-        return tuple(file for file in files if file is not None)
+        return tuple(file for file in files if file is not None and not isinstance(file, str))
 
 
 @click.command(

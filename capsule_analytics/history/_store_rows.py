@@ -31,8 +31,8 @@ of a definition does not rewrite the past."""
 
 OPTIONAL = tuple(column.name for column in COLUMNS if column.optional)
 
-_BY_DAY = "overdue"
-"""The one check whose result changes from day to day with nothing changed in the deal. It is
+_BY_DAY = tuple(check for check in quality.CHECKS if check.by_day)
+"""The checks whose results change from day to day with nothing changed in the deal. They are
 made anew when a day is read back."""
 
 Issues = dict[int, list[list[Any]]]
@@ -123,12 +123,13 @@ def issues_to_text(pipeline: Pipeline) -> tuple[list[str], str]:
 
     Returns
     -------
-    For each row of the frame its findings without the overdue one, and those of no deal in the
-    frame.
+    For each row of the frame its findings without those that change by the day, and those of no
+    deal in the frame.
     """
     of_deal: Issues = {key: [] for key in pipeline.opportunities.index.tolist()}
     other: list[list[Any]] = []
-    lasting = pipeline.issues[pipeline.issues["check"] != _BY_DAY].astype(object)
+    passing = pipeline.issues["check"].isin([check.name for check in _BY_DAY])
+    lasting = pipeline.issues[~passing].astype(object)
     for key, *rest in lasting.where(lasting.notna(), None).to_numpy().tolist():
         if key in of_deal:
             of_deal[key].append(rest)
@@ -139,7 +140,7 @@ def issues_to_text(pipeline: Pipeline) -> tuple[list[str], str]:
 
 
 def issues_from_text(
-    frame: pd.DataFrame, texts: Sequence[str], other: str, as_of: date
+    frame: pd.DataFrame, milestones: pd.DataFrame, texts: Sequence[str], other: str, as_of: date
 ) -> pd.DataFrame:
     """Put the findings together again, as `quality.check` gives them.
 
@@ -147,12 +148,14 @@ def issues_from_text(
     ----------
     frame
         The frame as it was recorded.
+    milestones
+        The configuration that held then.
     texts
         The findings of each row.
     other
         The findings of no deal in the frame.
     as_of
-        The day from which deals are overdue.
+        The day from which deals are overdue, stale and neglected.
 
     Returns
     -------
@@ -161,12 +164,8 @@ def issues_from_text(
     rows: list[list[Any]] = orjson.loads(other)
     for key, text in zip(frame.index.tolist(), texts, strict=True):
         rows += [[key, *finding] for finding in orjson.loads(text)]
-    check = next(check for check in quality.CHECKS if check.name == _BY_DAY)
-    late = frame["expected_close"][check.applies(quality.Context(frame, (), as_of))]
-    rows += [
-        [key, check.name, check.severity, check.detail.format(expected_close=day)]
-        for key, day in late.items()
-    ]
+    context = quality.Context(frame, milestones, as_of)
+    rows += [list(finding) for finding in quality.run(_BY_DAY, context)]
     rows.sort(key=lambda row: (row[0] is None, row[0] or 0, row[1]))
     table = pd.DataFrame(rows, columns=["opportunity_id", "check", "severity", "detail"])
     return table.astype(

@@ -468,7 +468,7 @@ def finish_pipeline(
     return Pipeline(
         opportunities=frame.drop(columns=["own_probability", "milestone_known"]),
         milestones=setting.milestones,
-        issues=quality.check(frame, findings, setting.currencies, day),
+        issues=quality.check(frame, findings, setting.milestones, setting.currencies, day),
         loaded_at=loaded_at,
         as_of=day,
         account=account,

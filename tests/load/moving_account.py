@@ -210,17 +210,19 @@ class MovingAccount:
                 self.hidden[deal.key] = None
                 self._away.add(deal.key)
             case "restore" if self.trash and self.tells:
-                back = self.trash.pop(event.which % len(self.trash))
-                # Only what was deleted before the load may come back without a new time, and then
-                # it leaves the list of the deleted.
-                if back.key in self._away or event.linger:
-                    back.stamp = now
-                if not event.linger:
-                    del self.gone[back.key]
-                self.deals.append(back)
+                self._restore(self.trash.pop(event.which % len(self.trash)), event, now)
             case "drop" if self.trash and self.trash[0].key not in self._away:
                 del self.gone[self.trash.pop(0).key]
         self._remember()
+
+    def _restore(self, back: Deal, event: Event, now: int) -> None:
+        # Only what was deleted before the load may come back without a new time, and then it
+        # leaves the list of the deleted.
+        if back.key in self._away or event.linger:
+            back.stamp = now
+        if not event.linger:
+            del self.gone[back.key]
+        self.deals.append(back)
 
     def _may_go(self, deal: Deal) -> bool:
         """Nothing is deleted twice in a load; where no one tells, nothing comes and goes."""
