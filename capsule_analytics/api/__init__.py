@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._client import CapsuleClient
 from ._client import api_of as api_of
+from ._deadline import DeadlineAdapter as DeadlineAdapter
 from ._protocol import Api as Api
 from ._protocol import Deleted as Deleted
 from ._protocol import Page as Page
@@ -12,6 +13,8 @@ from ._protocol import RawColumns as RawColumns
 from ._protocol import Record as Record
 from ._records import as_utc as as_utc
 from ._transport import MAX_CONNECTIONS as MAX_CONNECTIONS
+from ._transport import USER_AGENT as USER_AGENT
+from ._transport import is_loopback as is_loopback
 
 __all__ = [
     "CapsuleClient",
