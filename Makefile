@@ -1,37 +1,52 @@
 # Two commands need nothing but Python 3.11, pip, git and make: `make report` and `make test`.
-# Each sets up its own part of .venv.
+# Each sets up its own part of .venv, from locks whose hashes pip checks.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q install -c constraints.txt
+PIP := -m pip --disable-pip-version-check -q install
+LOCKED := $(PIP) --require-hashes --only-binary :all: -r
+HERE := $(PIP) --no-deps --no-build-isolation -e .
+SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
-.PHONY: report test lint types tests test-oldest release bench docs constraints clean
+.PHONY: report check test format lint types fast tests test-oldest release bench docs constraints \
+  clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
 	$(BIN)/capsule-report --sample --html --xlsx --out report
 
+check: format lint types fast  ## the inner loop: what changed is tidy, typed, and not broken
+
 test: lint types tests  ## linters, types, docstrings, and the whole suite
+
+format: $(VENV)/.test
+	$(BIN)/ruff check -q --fix-only .
+	$(BIN)/ruff format -q .
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m numpydoc lint $$(git ls-files 'capsule_analytics/*.py')
+	$(BIN)/python -m numpydoc lint $(SOURCES)
 
 types: $(VENV)/.test
 	$(BIN)/mypy
 
+fast: $(VENV)/.test
+	$(BIN)/python -m pytest -q -n auto -m "not slow" tests
+
 tests: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --mpl --cov --cov-report=term
 
-$(VENV)/.report: pyproject.toml constraints.txt
+$(VENV)/.report: pyproject.toml locks/report.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) -e ".[html,excel]"
+	$(BIN)/python $(LOCKED) locks/report.txt
+	$(BIN)/python $(HERE)
 	touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt
+$(VENV)/.test: pyproject.toml locks/test.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) -e ".[all,dev]"
+	$(BIN)/python $(LOCKED) locks/test.txt
+	$(BIN)/python $(HERE)
 	touch $@
 
 test-oldest: $(VENV)-oldest/.test  ## the tests on the oldest supported dependencies
@@ -39,10 +54,10 @@ test-oldest: $(VENV)-oldest/.test  ## the tests on the oldest supported dependen
 
 $(VENV)-oldest/.test: pyproject.toml constraints-oldest.txt
 	test -x $(VENV)-oldest/bin/python || $(PYTHON) -m venv $(VENV)-oldest
-	$(VENV)-oldest/bin/python -m pip -q install -c constraints-oldest.txt -e ".[all,dev]"
+	$(VENV)-oldest/bin/python $(PIP) -c constraints-oldest.txt -e ".[all,dev]"
 	touch $@
 
-release: $(VENV)/.test  ## build wheel and sdist, and try both in clean environments
+release: $(VENV)/.test  ## build wheel, sdist and bill of materials; try each in a clean environment
 	rm -rf dist
 	$(BIN)/python -m hatchling build -d dist
 	set -e; for try in "python3.11 constraints-oldest.txt" python3.11 python3.12 python3.13 python3.14; do \
@@ -50,21 +65,36 @@ release: $(VENV)/.test  ## build wheel and sdist, and try both in clean environm
 	  for built in dist/*.whl dist/*.tar.gz; do \
 	    echo "$$built on $$1 with the $${2:-newest} dependencies"; \
 	    rm -rf dist/try; $$1 -m venv dist/try/venv; \
-	    dist/try/venv/bin/python -m pip --disable-pip-version-check -q install $${2:+-c $$2} $$built; \
+	    dist/try/venv/bin/python $(PIP) $${2:+-c $$2} $$built; \
 	    dist/try/venv/bin/capsule-report --sample --out dist/try/report; \
 	  done; \
 	done; rm -rf dist/try
+	$(PYTHON) -m venv --without-pip dist/try/venv
+	$(BIN)/python -m pip --python dist/try/venv/bin/python -q install --require-hashes \
+	  --only-binary :all: -r locks/image.txt
+	$(BIN)/python -m pip --python dist/try/venv/bin/python -q install --no-deps dist/*.whl
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  -o $$(ls dist/*.whl | sed 's/-py3.*/.cdx.json/') dist/try/venv/bin/python
+	rm -rf dist/try
 
 bench: $(VENV)/.test  ## measure, and write docs/performance.md
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/portfolio.py
 	$(BIN)/python benchmarks/rate_limit.py
 
-docs: $(VENV)/.test  ## build the documentation into docs/_build
+docs: $(VENV)/.test  ## build the documentation into docs/_build, and follow its links
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
 
-constraints: $(VENV)/.test  ## pin what is installed
-	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+constraints: $(VENV)-locks/.done  ## lock the newest dependencies that have been out for a week
+	$(VENV)-locks/bin/python locks/renew.py
+	$(VENV)-locks/bin/python locks/check.py
+
+$(VENV)-locks/.done:
+	$(PYTHON) -m venv $(VENV)-locks
+	$(VENV)-locks/bin/python $(PIP) --upgrade "pip>=25" "uv>=0.9" packaging
+	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest docs/_build dist report .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-locks docs/_build dist report .pytest_cache .mypy_cache \
+	  .ruff_cache .hypothesis .coverage

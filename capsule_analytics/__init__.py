@@ -36,7 +36,19 @@ if TYPE_CHECKING:
     from . import schema as schema
     from . import targets as targets
     from .api import CapsuleClient as CapsuleClient
+    from .errors import ApiError as ApiError
+    from .errors import ArgumentError as ArgumentError
+    from .errors import AuthenticationError as AuthenticationError
     from .errors import CapsuleError as CapsuleError
+    from .errors import CompletenessError as CompletenessError
+    from .errors import ConfigError as ConfigError
+    from .errors import DataError as DataError
+    from .errors import HistoryError as HistoryError
+    from .errors import MissingExtraError as MissingExtraError
+    from .errors import NotFoundError as NotFoundError
+    from .errors import RateError as RateError
+    from .errors import RateLimitError as RateLimitError
+    from .errors import TransportError as TransportError
     from .load import load_pipeline as load_pipeline
     from .load import opportunities_from_pages as opportunities_from_pages
     from .sample import load_sample as load_sample
@@ -60,7 +72,19 @@ _MODULES = (
 )
 _NAMES = {
     "CapsuleClient": "api",
+    "ApiError": "errors",
+    "ArgumentError": "errors",
+    "AuthenticationError": "errors",
     "CapsuleError": "errors",
+    "CompletenessError": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "HistoryError": "errors",
+    "MissingExtraError": "errors",
+    "NotFoundError": "errors",
+    "RateError": "errors",
+    "RateLimitError": "errors",
+    "TransportError": "errors",
     "Pipeline": "schema",
     "load_pipeline": "load",
     "load_sample": "sample",
@@ -84,4 +108,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - modules and names of every 
 
 def __dir__() -> list[str]:
     """List the public names, imported or not."""
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

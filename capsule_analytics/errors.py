@@ -22,6 +22,25 @@ from __future__ import annotations
 
 from ._safe_text import safe
 
+__all__ = [
+    "ApiError",
+    "ArgumentError",
+    "AuthenticationError",
+    "CapsuleError",
+    "CompletenessError",
+    "ConfigError",
+    "DataError",
+    "HistoryError",
+    "MissingExtraError",
+    "NotFoundError",
+    "RateError",
+    "RateLimitError",
+    "TransportError",
+    "missing_extra",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 
 class CapsuleError(Exception):
     """Root of every error that the package raises on purpose.

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
 
+__all__ = [
+    "CHECKS",
+    "SEVERITIES",
+    "Check",
+    "Context",
+    "Finding",
+    "Severity",
+    "check",
+    "overdue",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 Severity = Literal["error", "warning", "info"]
 
 SEVERITIES: dict[str, Severity] = {
@@ -27,6 +40,8 @@ SEVERITIES: dict[str, Severity] = {
     "not_a_number": "error",
     "text_number": "warning",
     "not_text": "warning",
+    "not_a_boolean": "warning",
+    "field_type": "warning",
     "bad_date": "error",
     "probability_out_of_range": "error",
 }

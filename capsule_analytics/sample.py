@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pandas as pd
 
-from capsule_analytics.api import api_of
-from capsule_analytics.load import assemble, milestone_frame
+from capsule_analytics.api import api_of, definition_of
+from capsule_analytics.load import assemble, counting_reasons, milestone_frame
 
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline
+
+__all__ = [
+    "account_path",
+    "load_sample",
+    "sample_folder",
+]
+
+__dir__ = __all__.copy  # what completion offers
 
 
 def sample_folder() -> Path:
@@ -30,7 +38,7 @@ def account_path() -> Path:
     return sample_folder() / "account.json"
 
 
-def load_sample(as_of: date | None = None) -> Pipeline:
+def load_sample(as_of: date | str | None = None) -> Pipeline:
     """Load the sample account: a small consultancy's 30 months of deals, flaws included.
 
     Parameters
@@ -52,13 +60,37 @@ def load_sample(as_of: date | None = None) -> Pipeline:
     body = account_path().read_bytes()
     about = orjson.loads(body)["account"]
     day = date.fromisoformat(about["asOf"])
-    milestones, _ = v2.parse_milestones(body, {})
     return assemble(
         [v2.parse_page(body, {}).columns],
+        **sample_setting(),
         typed=v2.TYPED,
-        milestones=milestone_frame(milestones, typed=v2.TYPED),
-        currencies=v2.parse_currencies(body),
         loaded_at=pd.Timestamp(day, tz="UTC"),
-        as_of=as_of or day,
+        as_of=day if as_of is None else as_of,
         account=about["name"],
     )
+
+
+def sample_setting() -> dict[str, Any]:
+    """Return what the sample account is set up with, as `load.assemble` takes it.
+
+    Its file has every milestone in one list, where a server has one for each pipeline.
+    """
+    v2 = api_of("v2")
+    body = account_path().read_bytes()
+    held = orjson.loads(body)
+    archived = {line["id"] for line in held["pipelines"] if line.get("isDeleted")}
+    milestones = [
+        {**one, "archived": one["archived"] or one["pipeline_id"] in archived}
+        for one in v2.parse_milestones(body, {})[0]
+    ]
+    place = [line["id"] for line in held["pipelines"]]
+    milestones.sort(
+        key=lambda one: (one["pipeline_id"] in archived, place.index(one["pipeline_id"]))
+    )
+    return {
+        "milestones": milestone_frame(milestones, typed=v2.TYPED),
+        "currencies": v2.parse_currencies(body),
+        "lost_reasons": counting_reasons(held["lostReasons"]),
+        "usernames": {user["id"]: user["username"] for user in held["users"]},
+        "definitions": [definition_of(one) for one in held["fieldDefinitions"]],
+    }

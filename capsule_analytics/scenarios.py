@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+__all__ = [
+    "THRESHOLDS",
+    "by_category",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 THRESHOLDS: Mapping[str, float] = {"commit": 0.8, "best_case": 0.5}
 """The least probability of each category: commit is a verbal yes, best case more likely than not.
 

@@ -7,17 +7,37 @@ frame together with the milestones it was joined to and the data-quality finding
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
-if TYPE_CHECKING:
-    from datetime import date
+from capsule_analytics.errors import ArgumentError
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Kind = Literal["text", "integer", "number", "percent", "category", "date", "timestamp", "object"]
+__all__ = [
+    "COLUMNS",
+    "DTYPES",
+    "DURATION_BASES",
+    "RAW_NAMES",
+    "STATUSES",
+    "TEXT",
+    "TIMESTAMP",
+    "Column",
+    "Kind",
+    "Pipeline",
+    "status_of",
+    "total_contract_value",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
+Kind = Literal[
+    "text", "integer", "number", "percent", "boolean", "category", "date", "timestamp", "object"
+]
 
 TEXT = "string[python]"
 """Dtype of text columns: nullable, and the same under pandas 2 and 3."""
@@ -30,6 +50,7 @@ DTYPES: dict[Kind, str] = {
     "integer": "Int64",
     "number": "float64",
     "percent": "float64",
+    "boolean": "boolean",
     "category": "category",
     "date": TIMESTAMP,
     "timestamp": TIMESTAMP,
@@ -64,6 +85,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("name", "text", "name of the opportunity"),
     Column("description", "text", "free text"),
     Column("party_id", "integer", "id of the person or organisation it is for"),
+    Column("party", "category", "name of the person or organisation (API v2)"),
     Column("currency", "category", "ISO 4217 code of `value`"),
     Column("value", "number", "amount in `currency` per unit of `duration_basis`"),
     Column("duration_basis", "category", "FIXED, HOUR, DAY, WEEK, MONTH, QUARTER or YEAR"),
@@ -72,17 +94,34 @@ COLUMNS: tuple[Column, ...] = (
     Column("milestone", "category", "name of the milestone it stands at"),
     Column("milestone_id", "integer", "id of that milestone"),
     Column("pipeline", "category", "name of the milestone's pipeline (API v2)"),
+    Column("pipeline_id", "integer", "id of that pipeline (API v2)"),
     Column("probability", "percent", "chance of winning, 0 to 1"),
     Column("owner", "category", "user name of the owner"),
+    Column("owner_id", "integer", "id of the owner, which outlives a change of name (API v2)"),
+    Column("team", "category", "name of the team that it belongs to (API v2)"),
+    Column("team_id", "integer", "id of that team (API v2)"),
     Column("created_at", "timestamp", "when it was entered, UTC"),
     Column("updated_at", "timestamp", "when it was last changed, UTC"),
+    Column("last_stage_changed_at", "timestamp", "when it came to its milestone, UTC (API v2)"),
+    Column("last_contacted_at", "timestamp", "when the party was last spoken to, UTC (API v2)"),
     Column("closed_at", "date", "day on which it was won or lost, as midnight UTC"),
-    Column("last_open_milestone", "category", "milestone before it closed (API v2)"),
+    Column("last_open_milestone", "category", "last milestone while it was open (API v2)"),
+    Column("last_open_milestone_id", "integer", "id of that milestone (API v2)"),
     Column("lost_reason", "category", "why it was lost (API v2)"),
-    Column("team", "category", "team of the owner (API v2)"),
-    Column("party", "category", "name of the person or organisation (API v2)"),
+    Column(
+        "counts_for_conversion",
+        "boolean",
+        "whether deals lost for this reason count in the win rate; missing without a reason "
+        "(API v2)",
+    ),
     Column("tags", "object", "tuple of tag names (API v2, on request)", optional=True),
     Column("fields", "object", "dict of custom fields by name (API v2, on request)", optional=True),
+    Column(
+        "missing_important_fields",
+        "boolean",
+        "whether a field marked as important is empty (API v2, on request)",
+        optional=True,
+    ),
 )
 
 RAW_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS if not column.optional)
@@ -102,8 +141,10 @@ class Pipeline:
         One row an opportunity, index ``id`` (unique, ascending). The columns of `COLUMNS`, then
         ``tcv`` (total contract value in ``currency``) and ``status`` (open, won or lost).
     milestones
-        The account's milestones: ``name``, ``description``, ``probability`` (0 to 1),
-        ``complete``, ``pipeline``; index ``id`` where the API gives one.
+        Every milestone that the account has or a deal refers to: ``name``, ``description``,
+        ``probability`` (0 to 1), ``complete``, ``pipeline``, ``pipeline_id``,
+        ``days_until_stale`` (days at it after which an open deal is stale) and ``archived``
+        (whether no deal can come to it any more); index ``id`` where the API gives one.
     issues
         One row a data-quality finding: ``opportunity_id``, ``check``, ``severity``, ``detail``.
     loaded_at
@@ -121,6 +162,18 @@ class Pipeline:
     as_of: date
     account: str = ""
 
+    def __post_init__(self) -> None:
+        """Take the as-of day in whatever form it is given."""
+        object.__setattr__(self, "as_of", as_day(self.as_of))
+
+    @property
+    def unknown_milestones(self) -> int:
+        """How many deals stand at a milestone that the account does not tell.
+
+        They count as open, so figures with them are not whole.
+        """
+        return int((self.issues["check"] == "unknown_milestone").sum())
+
     def __repr__(self) -> str:
         """Say how many deals of each status there are, and from when."""
         counts = self.opportunities["status"].value_counts()
@@ -133,6 +186,40 @@ class Pipeline:
         from capsule_analytics._notebook import pipeline_card  # noqa: PLC0415 - only notebooks need it
 
         return pipeline_card(self)
+
+
+def as_day(given: date | str) -> date:
+    """Take a day in any form.
+
+    Parameters
+    ----------
+    given
+        A date, a time (a `datetime` or `pandas.Timestamp`, whose day in UTC counts; a naive one
+        is UTC), or either as ISO 8601 text.
+
+    Returns
+    -------
+    The day.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of these.
+
+    Examples
+    --------
+    >>> as_day("2026-10-15"), as_day(pd.Timestamp("2026-10-15 23:30", tz="America/New_York"))
+    (datetime.date(2026, 10, 15), datetime.date(2026, 10, 16))
+    """
+    try:
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        moment = None
+    if isinstance(moment, datetime) and moment is not pd.NaT:
+        return (moment.astimezone(UTC) if moment.tzinfo else moment).date()
+    if isinstance(moment, date) and moment is not pd.NaT:
+        return moment
+    raise ArgumentError(f"as_of must be a day such as 2026-10-15, not {given!r}")
 
 
 def total_contract_value(

@@ -32,6 +32,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+__all__ = [
+    "COLUMNS",
+    "attainment",
+    "read_targets",
+    "unmatched",
+]
+
+__dir__ = __all__.copy  # what completion offers
+
 COLUMNS = ("period", "currency", "owner", "target")
 """Columns of a table of targets; ``owner`` may be left out."""
 

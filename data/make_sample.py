@@ -16,18 +16,25 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sample_deals import Dice, make_parties, simulate, stamp
+from sample_deals import Dice, make_parties, simulate, stamp, tag_reference
+from sample_goals import goal_periods, listed_goals
 from sample_setting import (
     ACCOUNT,
     AS_OF,
     CURRENCIES,
+    DATA_TAGS,
+    DEFINITIONS,
+    IMPORTANT,
     LOST_REASONS,
     MILESTONES,
+    OPENED,
     OWNERS,
-    PIPELINE,
+    PIPELINES,
+    RENAMED_ON,
     SEED,
     TAGS,
     TEAMS,
+    UNCOUNTED_REASONS,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +56,6 @@ FLAWS: dict[int, dict[str, Any]] = {  # by opportunity and field; README.md list
     1489: {"expectedCloseOn": "0000-00-00"},
     1506: {"value.amount": -4750},
     1517: {"owner": None, "team": None},
-    1523: {"owner": None},
     1547: {"duration": None},
     1554: {"value.currency": "XXX"},
     1558: {"party": None, "description": None},
@@ -93,7 +99,19 @@ def record_at(life: Life, day: date) -> Record | None:
             return None
         record |= changes
         record["updatedAt"] = stamp(moment)
-    return spoil(record) if record else None
+    return finish(record, day) if record else None
+
+
+def finish(record: Record, day: date) -> Record:
+    """Add what a reading on `day` shows besides what changed, and the flaws."""
+    former = {one.id: one.former for one in OWNERS if one.former}
+    owner = record["owner"]
+    if owner is not None and owner["id"] in former and day < RENAMED_ON:
+        record["owner"] = {**owner, "username": former[owner["id"]]}
+    spoiled = spoil(record)
+    filled = {field["definition"]["id"] for field in spoiled.get("fields", ())}
+    spoiled["missingImportantFields"] = IMPORTANT not in filled
+    return spoiled
 
 
 def snapshot_days() -> list[date]:
@@ -119,6 +137,12 @@ def members(pairs: Mapping[str, str]) -> Iterable[str]:
     return (f"{dump(key)}:{text}" for key, text in pairs.items())
 
 
+def reasons(rows: Iterable[Record], *, counted: bool) -> list[Record]:
+    """Return reasons for losing as the account lists them."""
+    times = {"createdAt": OPENED, "updatedAt": OPENED}
+    return [{**row, "includedForConversion": counted, **times} for row in rows]
+
+
 def write_account(deals: Sequence[Deal], parties: Iterable[Record]) -> str:
     """Return the text of account.json."""
     records = [record for deal in deals if (record := record_at(deal.life, AS_OF))]
@@ -129,12 +153,21 @@ def write_account(deals: Sequence[Deal], parties: Iterable[Record]) -> str:
     lists: dict[str, Iterable[object]] = {
         "users": [owner.user() for owner in OWNERS],
         "teams": TEAMS,
-        "pipelines": [{**PIPELINE, "description": "New and repeat business"}],
+        "pipelines": PIPELINES,
         "milestones": MILESTONES,
         "currencies": CURRENCIES,
-        "lostReasons": LOST_REASONS,
+        "lostReasons": [
+            *reasons(LOST_REASONS, counted=True),
+            *reasons(UNCOUNTED_REASONS, counted=False),
+        ],
         "parties": parties,
-        "tags": TAGS,
+        "tags": [*map(tag_reference, TAGS), *(tag_reference(tag, data=True) for tag in DATA_TAGS)],
+        "fieldDefinitions": [
+            {**row, "displayOrder": order, "important": row["id"] == IMPORTANT}
+            for order, row in enumerate(DEFINITIONS, start=1)
+        ],
+        "goals": listed_goals(records),
+        "goalPeriods": goal_periods(deals, records),
         "opportunities": records,
         "deletedOpportunities": [
             {"id": number, "deletedAt": stamp(moment)}

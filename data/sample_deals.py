@@ -20,38 +20,50 @@ from sample_setting import (
     BASE_INTAKE,
     CLOSING,
     CURRENCIES,
+    DEFINITIONS,
     DESCRIPTIONS,
     FIRST_DAY,
     FIRST_ID,
+    FRAMEWORK,
     GROWTH,
     INTAKE,
+    INTRODUCED,
+    INTRODUCED_UNTIL,
     KINDS,
     LEAD_SOURCE,
     LEAD_SOURCES,
+    LICENCE,
     LOSS_DAYS,
     LOSS_ENTRY,
     LOSS_LAST,
-    LOST,
     LOST_REASONS,
+    LOST_STEP,
     ODD_NAMES,
-    OPEN_MILESTONES,
     OPEN_PERCENT,
     OWNERS,
     PEOPLE,
+    PILOTS,
+    PILOTS_UNTIL,
     PROPOSAL,
+    REFERRED,
+    RETAINERS,
+    SALES,
     SEED,
+    SERVICES,
     STEMS,
     SUFFIXES,
     TAGS,
     TEAMS,
     TRADES,
+    UNCOUNTED_REASONS,
     UNITS_PER_100_GBP,
     WIN_CHANCE,
     WIN_DAYS,
     WIN_ENTRY,
     WIN_LAST,
-    WON,
+    WON_STEP,
     Kind,
+    Ladder,
     Owner,
 )
 
@@ -156,8 +168,14 @@ def make_parties(dice: Dice) -> dict[str, list[Record]]:
 
 def party_reference(party: Record) -> Record:
     """Return a party as an opportunity shows it."""
-    name = party.get("name") or f"{party['firstName']} {party['lastName']}"
-    return {"id": party["id"], "type": party["type"], "name": name}
+    names = ("firstName", "lastName") if party["type"] == "person" else ("name",)
+    reference = {"id": party["id"], "type": party["type"]}
+    return reference | {name: party[name] for name in names} | {"pictureURL": None}
+
+
+def tag_reference(tag: Record, *, data: bool = False) -> Record:
+    """Return a tag as an opportunity shows it."""
+    return {**tag, "dataTag": data}
 
 
 @dataclass
@@ -197,6 +215,10 @@ class Deal:
         self.last_stage = max(self.stage, dice.weighted(WIN_LAST if self.wins else LOSS_LAST))
         self.steps = self.plan_steps(self.created.date())
         self.reopens = not self.wins and dice.chance(0.1)
+        # What came later has chance of its own, so that fates are what they were without it.
+        self.later = Dice(SEED * 30_000 + self.id)
+        self.ladder = SALES
+        self.is_referred = False
         self.vanishes = date.max
         if dice.chance(0.06):
             self.vanishes = self.created.date() + timedelta(days=dice.between(5, 200))
@@ -220,14 +242,25 @@ class Deal:
         days = sorted(self.dice.between(3, max(4, span)) for _ in range(count))
         return [start + timedelta(days=number) for number in days]
 
-    def standing(self) -> Record:
-        """Return milestone and probability of the open milestone the deal has just reached."""
-        milestone, percent = OPEN_MILESTONES[self.stage], OPEN_PERCENT[self.stage]
+    def choose_ladder(self, name: str) -> Ladder:
+        """Return the pipeline that the deal is entered in."""
+        if self.kind.basis in {"MONTH", "QUARTER", "YEAR"}:
+            return RETAINERS
+        return PILOTS if "pilot" in name and self.created.date() < PILOTS_UNTIL else SALES
+
+    def milestone(self, day: date) -> Record:
+        """Return the open milestone at which the deal stands on `day`."""
+        early = self.is_referred and self.ladder is SALES and day < INTRODUCED_UNTIL
+        return INTRODUCED if early and self.stage == PROPOSAL else self.ladder.reference(self.stage)
+
+    def standing(self, day: date) -> Record:
+        """Return milestone and probability of the open milestone the deal reaches on `day`."""
+        percent = OPEN_PERCENT[self.stage]
         if self.dice.chance(0.13):
             bend = self.owner.bend + self.dice.pick((-5, 0, 5, 10))
             percent = min(95, max(5, percent + (bend or 15)))
-        reference = {**short(milestone), "lastOpenMilestone": None}
-        return {"milestone": reference, "probability": percent}
+        self.open_at = self.milestone(day)
+        return {"milestone": self.open_at, "lastOpenMilestone": None, "probability": percent}
 
     def value(self) -> Record:
         """Return the value as the API shows it."""
@@ -235,7 +268,13 @@ class Deal:
 
     def happen(self, day: date, changes: Record | None) -> None:
         """Add to the deal's life what changed on `day`, at some moment of the working day."""
-        self.life.append((self.dice.working_moment(day), changes))
+        moment = self.dice.working_moment(day)
+        if changes is not None and "milestone" in changes:
+            changes["lastStageChangedAt"] = stamp(moment)
+        if changes is not None and self.later.chance(0.7):
+            before = max(moment - timedelta(hours=self.later.between(1, 130)), self.created)
+            changes["lastContactedAt"] = stamp(before)
+        self.life.append((moment, changes))
 
     def begin(self) -> None:
         """Create the record."""
@@ -245,40 +284,86 @@ class Deal:
         name = name.format(year=self.created.year)
         if dice.chance(0.4) and party["type"] == "organisation":
             name = f"{party['name'].split()[0]}: {name}"
-        tags = [tag for tag in TAGS if dice.chance(0.11)]
-        source = {"id": 7000 + self.id, "definition": LEAD_SOURCE, "value": dice.pick(LEAD_SOURCES)}
+        tags = [tag_reference(tag) for tag in TAGS if dice.chance(0.11)]
+        self.is_referred = any(tag["id"] == REFERRED for tag in tags)
+        self.ladder = self.choose_ladder(name)
+        source = dice.pick(LEAD_SOURCES)
         if dice.chance(0.15):
             self.extra_parties = [
                 person["id"]
                 for person in self.parties
                 if (person.get("organisation") or {}).get("id") == party["id"]
             ]
+        # Some come in without an owner: the whole team looks after them.
+        owner = None if self.id % 37 == 6 else self.owner.user()
+        description = dice.pick(DESCRIPTIONS)
+        standing = self.standing(self.created.date())
+        values: dict[int, Any] = {LEAD_SOURCE["id"]: source} if dice.chance(0.5) else {}
+        values |= self.details()
+        for data_tag, number in ((FRAMEWORK, 68), (LICENCE, 69)):
+            if number in values:
+                tags.append(tag_reference(data_tag, data=True))
         self.life.append((self.created, {
             "id": self.id,
             "createdAt": stamp(self.created),
             "updatedAt": "",  # each reading fills it with the last change
             "party": party_reference(party),
-            "lostReason": None,
             "name": ODD_NAMES.get(self.id, name),
-            "description": dice.pick(DESCRIPTIONS),
-            "owner": self.owner.user(),
-            "team": TEAMS[self.owner.team],
-            **self.standing(),
+            "description": description,
+            "owner": owner,
+            "team": short(TEAMS[self.owner.team]),
+            **standing,
             "value": self.value(),
             "expectedCloseOn": str(self.expected),
             "durationBasis": self.kind.basis,
             "duration": self.duration,
             "closedOn": None,
+            "lostReason": None,
+            "lastContactedAt": stamp(self.created) if self.later.chance(0.8) else None,
+            "lastStageChangedAt": stamp(self.created),
             "tags": tags,
-            "fields": [source] if dice.chance(0.5) else [],
+            "fields": custom_fields(self.id, values),
         }))  # fmt: skip
+
+    def details(self) -> dict[int, Any]:
+        """Return the values of the custom fields that the account got later, by definition."""
+        later = self.later
+        values: dict[int, Any] = {}
+        if later.chance(0.3):
+            values[62] = str(later.pick((5, 10, 12, 25, 40, 60, 150, 400)))
+        if later.chance(0.85):
+            values[63] = later.chance(0.55)
+        if later.chance(0.25):
+            start = self.created.date() + timedelta(days=later.between(30, 240))
+            values[64] = str(working_day(start))
+        if later.chance(0.1):
+            values[65] = f"https://files.tarnreed.example/briefs/{self.id}"
+        if later.chance(0.3):
+            wanted = [service for service in SERVICES if later.chance(0.4)]
+            if wanted:
+                values[66] = ";".join(wanted)
+        if later.chance(0.12):
+            values[67] = f"PO-{later.between(10_000, 99_999)}"
+        return values | self.tagged_details()
+
+    def tagged_details(self) -> dict[int, Any]:
+        """Return the values of the fields that belong to DataTags."""
+        later = self.later
+        values: dict[int, Any] = {}
+        if self.kind.basis in {"FIXED", "DAY"} and later.chance(0.12):
+            values[68] = f"RM{later.between(3000, 6999)}/{later.between(1, 9)}"
+        if self.kind.basis == "YEAR":
+            values[69] = str(later.between(100_000, 999_999))
+            if later.chance(0.7):
+                values[70] = str(self.created.date().replace(day=1) + timedelta(days=400))
+        return values
 
     def advance(self, day: date) -> Record:
         """Move to the next open milestone, where the price and the date may move too."""
         dice = self.dice
         self.stage += 1
         del self.steps[0]
-        changes = self.standing()
+        changes = self.standing(day)
         if self.stage >= PROPOSAL and dice.chance(0.4):
             changes |= self.revise()
         if dice.chance(0.2):
@@ -311,10 +396,9 @@ class Deal:
 
     def close(self, day: date) -> Record:
         """Win or lose the deal."""
-        end = WON if self.wins else LOST
-        last = short(OPEN_MILESTONES[self.stage])
         changes: Record = {
-            "milestone": {**short(end), "lastOpenMilestone": last},
+            "milestone": self.ladder.reference(WON_STEP if self.wins else LOST_STEP),
+            "lastOpenMilestone": self.open_at,
             "probability": 100 if self.wins else 0,
             "closedOn": str(day),
         }
@@ -322,7 +406,9 @@ class Deal:
             self.expected = day
             changes["expectedCloseOn"] = str(self.expected)
         if not self.wins and self.dice.chance(0.9):
-            changes["lostReason"] = self.dice.pick(LOST_REASONS)
+            reason = self.dice.pick(LOST_REASONS)
+            uncounted = self.later.chance(0.09)
+            changes["lostReason"] = self.later.pick(UNCOUNTED_REASONS) if uncounted else reason
         return changes
 
     def reopen(self, day: date) -> Record:
@@ -330,7 +416,7 @@ class Deal:
         self.reopens = False
         self.wins = self.dice.chance(0.45)
         self.closes = self.closing_day(day + timedelta(days=self.dice.between(25, 120)))
-        changes = self.standing() | self.push_out(day)
+        changes = self.standing(day) | self.push_out(day)
         return changes | {"closedOn": None, "lostReason": None}
 
     def look(self, day: date) -> Record:
@@ -366,6 +452,18 @@ class Deal:
             if not self.reopens or day >= AS_OF:
                 return
             self.happen(day, self.reopen(day))
+
+
+def custom_fields(deal: int, values: Mapping[int, Any]) -> list[Record]:
+    """Return the values of a deal's custom fields as it shows them."""
+    fields = []
+    for row in DEFINITIONS:
+        if row["id"] in values:
+            tag = {"tagId": row["tag"]["id"]} if "tag" in row else {}
+            number = 100 * deal + len(fields)
+            value = {"id": number, "value": values[row["id"]], "definition": short(row)}
+            fields.append(value | tag)
+    return fields
 
 
 def creation_moments(dice: Dice) -> list[datetime]:

@@ -9,35 +9,121 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SEED = 604
 AS_OF = date(2026, 10, 15)  # read before work began that day, so the last changes are a day old
 FIRST_DAY = date(2024, 4, 15)
 FIRST_ID = 1001
 
-ACCOUNT = {"subdomain": "tarnreed", "name": "Tarn & Reed Consulting Ltd", "asOf": str(AS_OF)}
-PIPELINE = {"id": 1, "name": "Sales"}
-OPEN_MILESTONES = (
-    {"id": 11, "name": "Lead", "description": "A need, a person and a rough date"},
-    {"id": 12, "name": "Qualified", "description": "Budget and decision maker are known"},
-    {"id": 13, "name": "Proposal", "description": "A priced proposal is with the client"},
-    {"id": 14, "name": "Negotiation", "description": "Terms and scope are being agreed"},
-    {"id": 15, "name": "Contract out", "description": "Agreed in words, not yet signed"},
-)
+ACCOUNT = {
+    "subdomain": "tarnreed",
+    "name": "Tarn & Reed Consulting Ltd",
+    "asOf": str(AS_OF),
+    "currency": "GBP",
+    "rates": {"GBP": 1.0, "EUR": 1.16, "USD": 1.3, "CHF": 1.12},
+}
+OPENED = "2024-04-02T08:10:00Z"  # when the account was set up
 OPEN_PERCENT = (10, 25, 50, 70, 90)
 PROPOSAL = 2  # index of the first milestone with a price on the table
-WON = {"id": 16, "name": "Won", "description": "Signed"}
-LOST = {"id": 17, "name": "Lost", "description": "Closed without an order"}
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A pipeline and its milestones: five open ones from low to high, then won and lost.
+
+    All have the same percentages: what differs is which milestone of which pipeline a deal is at.
+    """
+
+    id: int
+    name: str
+    description: str
+    milestones: tuple[tuple[str, str], ...]  # names and descriptions
+    first_id: int  # of the milestones
+    stale: tuple[int, ...]  # days until a deal is stale at each open milestone
+    archived: str = ""  # when, if it is
+
+    def pipeline(self) -> dict[str, Any]:
+        """Return the pipeline as the account lists it."""
+        mark = {"isDeleted": True} if self.archived else {}
+        times = {"createdAt": OPENED, "updatedAt": self.archived or OPENED}
+        return {"id": self.id, "name": self.name, "description": self.description, **times, **mark}
+
+    def reference(self, index: int) -> dict[str, Any]:
+        """Return a milestone as deals refer to it."""
+        return {"id": self.first_id + index, "name": self.milestones[index][0]}
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the milestones as the account lists them."""
+        percents = (*OPEN_PERCENT, 100, 0)
+        return [
+            milestone(self.reference(index), text, percents[index], self.stale[index:][:1], self)
+            for index, (_, text) in enumerate(self.milestones)
+        ]
+
+
+def milestone(
+    reference: dict[str, Any], text: str, percent: int, stale: Sequence[int], ladder: Ladder
+) -> dict[str, Any]:
+    """Return a milestone as the account lists it; open ones say when deals are stale."""
+    return {
+        **reference,
+        "description": text,
+        "complete": not stale,
+        "probability": percent,
+        **({"daysUntilStale": stale[0]} if stale else {}),
+        "pipeline": {"id": ladder.id, "name": ladder.name},
+        "createdAt": OPENED,
+        "updatedAt": OPENED,
+    }
+
+
+WON_STEP, LOST_STEP = 5, 6  # indices among the milestones of a pipeline
+SALES = Ladder(2, "Sales", "Projects and days", (
+    ("Lead", "A need, a person and a rough date"),
+    ("Qualified", "Budget and decision maker are known"),
+    ("Proposal", "A priced proposal is with the client"),
+    ("Negotiation", "Terms and scope are being agreed"),
+    ("Contract out", "Agreed in words, not yet signed"),
+    ("Won", "Signed"),
+    ("Lost", "Closed without an order"),
+), 11, (90, 75, 90, 60, 45))  # fmt: skip
+RETAINERS = Ladder(3, "Retainers and licences", "What is paid by the period", (
+    ("Enquiry", "Somebody asks what it costs"),
+    ("Scoped", "Number of users or days a month is known"),
+    ("Offer", "A price a period is with the client"),
+    ("Negotiation", "Length and notice are being agreed"),
+    ("Won", "The client has said yes; the agreement is not signed"),  # open, whatever it says
+    ("Running", "Signed, and the first period is invoiced"),
+    ("Lost", "Closed without an agreement"),
+), 111, (75, 60, 75, 60, 45))  # fmt: skip
+PILOTS = Ladder(1, "Pilots 2024", "Small firsts, given up as a line of its own", (
+    ("Idea", "Worth a talk"),
+    ("Candidate", "The client would try it"),
+    ("Agreed", "Scope and price are on one page"),
+    ("Preparing", "Data and people are being arranged"),
+    ("Scheduled", "A start is set"),
+    ("Done", "Ordered"),
+    ("Dropped", "Came to nothing"),
+), 121, (30, 30, 30, 30, 30), "2025-11-28T16:20:00Z")  # fmt: skip
+LADDERS = (PILOTS, SALES, RETAINERS)
+PILOTS_UNTIL = date(2024, 12, 1)
+# A milestone of Sales for referrals, in place of Proposal, until it was deleted.
+INTRODUCED = {"id": 18, "name": "Introduced"}
+INTRODUCED_UNTIL = date(2026, 7, 6)
+PIPELINES = [ladder.pipeline() for ladder in LADDERS]
 MILESTONES = [
-    {**milestone, "probability": percent, "complete": complete, "pipeline": PIPELINE}
-    for milestone, percent, complete in [
-        *((m, p, False) for m, p in zip(OPEN_MILESTONES, OPEN_PERCENT, strict=True)),
-        (WON, 100, True),
-        (LOST, 0, True),
-    ]
+    *(row for ladder in (SALES, RETAINERS, PILOTS) for row in ladder.listed()),
+    {
+        **milestone(
+            INTRODUCED, "Whoever referred us has brought both sides together", 50, (60,), SALES
+        ),
+        "isDeleted": True,
+    },
 ]
-TEAMS = [{"id": 31, "name": "Home accounts"}, {"id": 32, "name": "Overseas accounts"}]
 LOST_REASONS = [
     {"id": 41, "name": "Price"},
     {"id": 42, "name": "Chose a competitor"},
@@ -45,6 +131,10 @@ LOST_REASONS = [
     {"id": 44, "name": "No decision"},
     {"id": 45, "name": "Project cancelled"},
     {"id": 46, "name": "Did it in-house"},
+]
+UNCOUNTED_REASONS = [  # left out of the conversion rate
+    {"id": 47, "name": "Entered twice"},
+    {"id": 48, "name": "Never a sales enquiry"},
 ]
 TAGS = [
     {"id": 51, "name": "Existing client"},
@@ -56,8 +146,31 @@ TAGS = [
     {"id": 57, "name": "R&D"},
     {"id": 58, "name": "At risk"},
 ]
+REFERRED = 52
+FRAMEWORK = {"id": 59, "name": "Framework", "description": "Called off a framework agreement"}
+LICENCE = {"id": 60, "name": "Licence", "description": "What the licence covers"}
+DATA_TAGS = [FRAMEWORK, LICENCE]
 LEAD_SOURCE = {"id": 61, "name": "Lead source"}
 LEAD_SOURCES = ("Website", "Referral", "Conference", "Tender portal", "Repeat business")
+SERVICES = ("Data", "Process", "Systems", "Training", "Interim people")
+IMPORTANT = 63  # the custom field that every deal should have
+DEFINITIONS = [  # one of every type, and two of one name under two DataTags
+    {**LEAD_SOURCE, "type": "list", "options": [*LEAD_SOURCES]},
+    {"id": 62, "name": "Users", "type": "number"},
+    {"id": 63, "name": "Budget confirmed", "type": "boolean"},
+    {"id": 64, "name": "Preferred start", "type": "date", "description": "As the client sees it"},
+    {"id": 65, "name": "Brief", "type": "link"},
+    {"id": 66, "name": "Services", "type": "multiselect", "options": [*SERVICES]},
+    {"id": 67, "name": "Purchase order", "type": "text"},
+    {"id": 68, "name": "Reference", "type": "text", "tag": {**FRAMEWORK, "dataTag": True}},
+    {"id": 69, "name": "Reference", "type": "number", "tag": {**LICENCE, "dataTag": True}},
+    {"id": 70, "name": "Renews on", "type": "date", "tag": {**LICENCE, "dataTag": True}},
+]
+WON_SUM = "bbc7a4b4-78eb-3bbd-85bb-9f20ec2e3f5d"
+WON_COUNT = "264be3b0-490b-3d73-ae0d-d02b488ba1eb"
+CREATED_SUM = "7b05186c-c342-343f-8236-121dfbb2ae45"
+CREATED_COUNT = "18305eb9-2c50-35ba-88e5-876be543e055"
+REACHED_COUNT = "1659cb58-2401-30eb-aa82-c42771aea74e"
 
 
 @dataclass(frozen=True)
@@ -70,6 +183,7 @@ class Owner:
     team: int
     skill: float  # multiplies the chance to win
     bend: int  # percentage points added when they override a probability
+    former: str = ""  # the user name until `RENAMED_ON`, if it was another
 
     def user(self) -> dict[str, Any]:
         """Return the owner as a record shows them."""
@@ -81,9 +195,52 @@ OWNERS = (
     Owner(22, "tashworth", "Tom Ashworth", 0, 0.70, 20),
     Owner(23, "praman", "Priya Raman", 0, 1.10, 5),
     Owner(24, "creid", "Callum Reid", 0, 0.85, 15),
-    Owner(25, "isolberg", "Ingrid Solberg", 1, 1.05, -5),
+    Owner(25, "ingrid.solberg", "Ingrid Solberg", 1, 1.05, -5, former="isolberg"),
     Owner(26, "mduarte", "Mateus Duarte", 1, 0.80, 15),
 )
+RENAMED_ON = date(2026, 3, 16)
+TEAMS = [
+    {
+        "id": number,
+        "name": name,
+        "memberships": [{"user": one.user()} for one in OWNERS if one.team == place],
+        "createdAt": OPENED,
+        "updatedAt": OPENED,
+    }
+    for place, (number, name) in enumerate([(31, "Home accounts"), (32, "Overseas accounts")])
+]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal of 2026 or the year before: what is counted, of whom and where, and how much."""
+
+    id: int
+    name: str
+    type: str
+    frequency: str
+    targets: tuple[int, ...]  # a target for each period
+    year: int = 2026
+    currency: str | None = None  # of a sum
+    owner: Owner | None = None
+    ladder: Ladder | None = None
+    step: int | None = None  # index of the milestone that is to be reached
+
+
+MONTHS = (0.9, 0.9, 1.3, 0.9, 0.9, 1.2, 0.9, 0.7, 1.2, 1.0, 1.1, 1.0)
+GOALS = (
+    Goal(91, "Won in 2026", WON_SUM, "MONTHLY", tuple(round(180_000 * m) for m in MONTHS),
+         currency="GBP"),
+    Goal(92, "Won in 2025", WON_SUM, "YEARLY", (1_900_000,), 2025, "GBP"),
+    Goal(93, "Megan's year", WON_SUM, "YEARLY", (800_000,), currency="GBP", owner=OWNERS[0]),
+    Goal(94, "Tom's year", WON_SUM, "YEARLY", (380_000,), currency="GBP", owner=OWNERS[1]),
+    Goal(95, "Overseas in euros", WON_SUM, "YEARLY", (260_000,), currency="EUR", owner=OWNERS[4]),
+    Goal(96, "Retainers", WON_SUM, "YEARLY", (700_000,), currency="GBP", ladder=RETAINERS),
+    Goal(97, "New retainers", WON_COUNT, "MONTHLY", (3,) * 12, ladder=RETAINERS),
+    Goal(98, "Enquiries of Priya", CREATED_COUNT, "MONTHLY", (4,) * 12, owner=OWNERS[2]),
+    Goal(99, "New business entered", CREATED_SUM, "YEARLY", (9_000_000,), currency="GBP"),
+    Goal(100, "Proposals", REACHED_COUNT, "MONTHLY", (10,) * 12, ladder=SALES, step=PROPOSAL),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

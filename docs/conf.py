@@ -28,6 +28,11 @@ numpydoc_class_members_toctree = False
 python_maximum_signature_line_length = 88
 myst_heading_anchors = 3
 
+# Addresses that stand for a reader's own account.
+linkcheck_ignore = [r"https://(acme|ACCOUNT)\.capsulecrm\.com"]
+linkcheck_timeout = 20
+linkcheck_retries = 3
+
 html_theme = "furo"
 html_title = "capsule-analytics"
 html_show_sphinx = False

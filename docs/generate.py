@@ -46,9 +46,19 @@ What the tables of a `Pipeline` hold. This page is written from `capsule_analyti
 `capsule_analytics.quality` by `docs/generate.py`. A report's `opportunities.csv` and
 `data_quality.csv` have the same columns in the same order.
 
-`tags` and `fields` are there only where they were asked for: with `embed=["tags", "fields"]` in
-Python, while a report asks for the tags alone, with `--tag` or `--by tag`. API v1 has neither; the
-sample account has both.
+`tags`, `fields` and `missing_important_fields` are there only where they were asked for: with
+`embed=["tags", "fields", "missingImportantFields"]` in Python, while a report asks for what it
+needs. API v1 has none of them; the sample account has all.
+
+`fields` is a dict for each deal. Values have the type of their definition: numbers are numbers,
+dates are `datetime.date`, yes and no are booleans, all else is text (several choices as one text,
+with semicolons). The key is the field's name; where several fields have that name, those of a DataTag are
+`TAG: NAME` ("Licence: Reference"), and what is still the same gets its id. A value that is not of its
+defined type stays as it came, with a finding.
+
+A deal whose milestone has an id is joined by that alone. It keeps the names that it came with, except
+that an owner or a team of one id goes by one name: today's user name, or that of the deal that
+changed last.
 
 ## Opportunities
 
@@ -85,6 +95,9 @@ _MILESTONES = {
     "probability": "chance of winning that new deals at it get, 0 to 1",
     "complete": "whether a deal that reaches it is closed",
     "pipeline": "name of its pipeline (API v2)",
+    "pipeline_id": "id of that pipeline (API v2)",
+    "days_until_stale": "days at it after which an open deal is stale (API v2)",
+    "archived": "whether no deal can come to it any more: it was deleted, or its pipeline archived",
 }
 
 _FINDINGS = {
@@ -93,6 +106,8 @@ _FINDINGS = {
     "not_a_number": "what stands there is no number, or no whole one where that is needed",
     "text_number": "a number came as text; it is read as the number",
     "not_text": "something else stands where text belongs",
+    "not_a_boolean": "something else stands where yes or no belongs; counts as missing",
+    "field_type": "a custom field whose value is not of its defined type; it stays as it came",
     "bad_date": "a date that cannot be read, or does not exist; counts as missing",
     "probability_out_of_range": "a probability below 0 or above 100; counts as missing",
     "missing_name": "no name",

@@ -8,8 +8,14 @@ SARAH = {"id": 1, "username": "sarah", "name": "Sarah Holt"}
 TOM = {"id": 2, "username": "tom", "name": "Tom Reed"}
 SALES = {"id": 1, "name": "Sales"}
 RENEWALS = {"id": 2, "name": "Renewals"}
-ACME = {"id": 10, "type": "organisation", "name": "Acme"}
-ADA = {"id": 11, "type": "person", "name": "Ada Byron"}
+ACME = {"id": 10, "type": "organisation", "name": "Acme", "pictureURL": None}
+ADA = {
+    "id": 11,
+    "type": "person",
+    "firstName": "Ada",
+    "lastName": "Byron",
+    "pictureURL": None,
+}
 
 
 def deal(number: int, name: str, **other: Any) -> dict[str, Any]:
@@ -24,13 +30,16 @@ def deal(number: int, name: str, **other: Any) -> dict[str, Any]:
         "description": None,
         "owner": SARAH,
         "team": None,
-        "milestone": {"id": 2, "name": "Bid", "lastOpenMilestone": None},
+        "milestone": {"id": 2, "name": "Bid"},
+        "lastOpenMilestone": None,
         "value": {"amount": 1000, "currency": "GBP"},
         "expectedCloseOn": "2026-03-31",
         "probability": 40,
         "durationBasis": "FIXED",
         "duration": None,
         "closedOn": None,
+        "lastContactedAt": None,
+        "lastStageChangedAt": "2026-01-05T09:00:00Z",
         "tags": [],
         "fields": [],
     } | other
@@ -83,11 +92,8 @@ def account() -> dict[str, Any]:
             deal(
                 103,
                 "Rollout",
-                milestone={
-                    "id": 3,
-                    "name": "Won",
-                    "lastOpenMilestone": {"id": 2, "name": "Bid"},
-                },
+                milestone={"id": 3, "name": "Won"},
+                lastOpenMilestone={"id": 2, "name": "Bid"},
                 probability=100,
                 closedOn="2026-02-20",
                 value={"amount": 20000, "currency": "EUR"},

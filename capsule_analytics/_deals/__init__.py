@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._people import owner_names as owner_names
+from ._people import owners_under as owners_under
 from ._placing import CALIBRATED as CALIBRATED
 from ._placing import FIELD as FIELD
 from ._placing import NEEDED as NEEDED

@@ -447,6 +447,10 @@ def _integers(values: pa.Array) -> Any:  # noqa: ANN401 - a pandas array
     return pd.arrays.IntegerArray(numbers, whole.is_null().to_numpy(zero_copy_only=False))
 
 
+def _booleans(values: pa.Array) -> Any:  # noqa: ANN401 - a pandas array
+    return pd.array(values.cast("bool").to_pylist(), dtype="boolean")
+
+
 def _moments(values: pa.Array) -> pd.DatetimeIndex:
     import pyarrow as pa  # noqa: PLC0415 - an optional dependency
 
@@ -467,5 +471,6 @@ def _objects(values: pa.Array) -> Any:  # noqa: ANN401 - a numpy array of tuples
 _READ: dict[str, Callable[[Any], Any]] = {
     "text": _labels, "category": _labels, "object": _objects,
     "number": _numbers, "percent": _numbers, "integer": _integers,
+    "boolean": _booleans,
     "date": _moments, "timestamp": _moments,
 }  # fmt: skip

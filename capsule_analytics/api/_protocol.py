@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -9,15 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from capsule_analytics.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 RawColumns = dict[str, list[Any]]
 """One page of opportunities: a list a raw column, all of one length, None where absent."""
 
 Record = dict[str, Any]
 """One raw record under the names of `schema.COLUMNS`, values as they came."""
-
-Headers = "Mapping[str, str]"
 
 
 class Request(NamedTuple):
@@ -31,7 +30,7 @@ class Request(NamedTuple):
     @property
     def reads(self) -> bool:
         """Whether it changes nothing, so that it may be sent again; a query may be a POST."""
-        return self.method == "GET" or self.path.endswith("/results")
+        return self.method == "GET" or self.path.endswith(("/results", "/value"))
 
 
 class Query(NamedTuple):
@@ -39,10 +38,70 @@ class Query(NamedTuple):
 
     milestone: str | None = None
     tag: str | None = None
-    owner: str | None = None
+    owner: str | int | None = None
     changed_since: datetime | None = None
     party_id: int | None = None
     embed: tuple[str, ...] = ()
+    pipeline: int | None = None
+    team: int | None = None
+
+
+class Field(NamedTuple):
+    """What stands in one custom field of an opportunity.
+
+    Attributes
+    ----------
+    definition
+        Id of the field's definition; None where the wire has none.
+    name
+        Its name, which need not be unique.
+    tag
+        Name of the DataTag that brought it, where that is told.
+    value
+        As it came.
+    """
+
+    definition: int | None
+    name: str
+    tag: str | None
+    value: Any
+
+
+def field_keys(fields: Iterable[Field]) -> dict[tuple[int | None, str], str]:
+    """Give each custom field a key: its name, or more where several have that name.
+
+    A field of a DataTag is then named after it ("Contract: Signed"); what is still the same gets
+    its id ("Signed (9023)").
+
+    Parameters
+    ----------
+    fields
+        Fields or definitions of an account, in any order and as often as they occur.
+
+    Returns
+    -------
+    Keys by the definition's id and the name.
+
+    Examples
+    --------
+    >>> fields = Field(1, "Size", None, 3), Field(2, "Ref", "A", "x"), Field(3, "Ref", "B", 2)
+    >>> list(field_keys(fields).values())
+    ['Size', 'A: Ref', 'B: Ref']
+    """
+    known: dict[tuple[int | None, str], str | None] = {}
+    for one in fields:
+        who = (one.definition, one.name)
+        known[who] = known.get(who) or one.tag
+    often = Counter(name for _, name in known)
+    keys = {
+        (number, name): f"{tag}: {name}" if tag and often[name] > 1 else name
+        for (number, name), tag in known.items()
+    }
+    often = Counter(keys.values())
+    return {
+        who: f"{key} ({who[0]})" if often[key] > 1 and who[0] is not None else key
+        for who, key in keys.items()
+    }
 
 
 class Page(NamedTuple):
@@ -55,10 +114,13 @@ class Page(NamedTuple):
     more
         Whether the server says that more follow; None where it does not say, so that only an
         empty page is the end.
+    total
+        How many records the whole list has, where the server says so.
     """
 
     columns: RawColumns
     more: bool | None
+    total: int | None = None
 
     @property
     def size(self) -> int:

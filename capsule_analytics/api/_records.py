@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from capsule_analytics.errors import ArgumentError
 
+from ._protocol import field_keys
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -78,17 +80,36 @@ def _boolean(value: object) -> object:
     return value.lower() == "true" if isinstance(value, str) else value
 
 
+def _by_name(value: object) -> object:
+    """Turn custom fields into a dict; two of one name are told apart by their DataTags."""
+    if not isinstance(value, tuple):
+        return value
+    keys = field_keys(value)
+    return {keys[one.definition, one.name]: one.value for one in value}
+
+
 _READERS: dict[str, Callable[[object], object]] = {
     "id": _integer,
     "party_id": _integer,
     "milestone_id": _integer,
+    "last_open_milestone_id": _integer,
+    "pipeline_id": _integer,
+    "owner_id": _integer,
+    "team_id": _integer,
     "value": _exact,
+    "total_value": _exact,
+    "projected_value": _exact,
     "duration": _integer,
     "probability": _integer,
     "expected_close": _date,
     "closed_at": _date,
     "created_at": _moment,
     "updated_at": _moment,
+    "last_stage_changed_at": _moment,
+    "last_contacted_at": _moment,
     "deleted_at": _moment,
     "complete": _boolean,
+    "days_until_stale": _integer,
+    "lost_reason_id": _integer,
+    "fields": _by_name,
 }

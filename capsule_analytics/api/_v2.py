@@ -17,7 +17,17 @@ from requests.utils import parse_header_links
 from capsule_analytics import schema
 from capsule_analytics.errors import ArgumentError, DataError
 
-from ._protocol import Deleted, Page, Query, RawColumns, Record, Request, check_size, wire_text
+from ._protocol import (
+    Deleted,
+    Field,
+    Page,
+    Query,
+    RawColumns,
+    Record,
+    Request,
+    check_size,
+    wire_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +36,7 @@ TYPED = True
 ACCEPT = "application/json"
 CONTENT_TYPE = "application/json; charset=UTF-8"
 FIRST = 1
-SERVER_FILTERS = frozenset({"milestone", "tag", "owner"})
+SERVER_FILTERS = frozenset({"milestone", "tag", "owner", "pipeline", "team"})
 DURATION_BASES = schema.DURATION_BASES
 
 _PLAIN = {
@@ -40,6 +50,8 @@ _PLAIN = {
     "created_at": "createdAt",
     "updated_at": "updatedAt",
     "closed_at": "closedOn",
+    "last_stage_changed_at": "lastStageChangedAt",
+    "last_contacted_at": "lastContactedAt",
 }
 _NESTED = {
     "party_id": ("party", "id"),
@@ -47,14 +59,19 @@ _NESTED = {
     "value": ("value", "amount"),
     "milestone": ("milestone", "name"),
     "milestone_id": ("milestone", "id"),
+    "last_open_milestone": ("lastOpenMilestone", "name"),
+    "last_open_milestone_id": ("lastOpenMilestone", "id"),
     "owner": ("owner", "username"),
+    "owner_id": ("owner", "id"),
     "lost_reason": ("lostReason", "name"),
     "team": ("team", "name"),
+    "team_id": ("team", "id"),
 }
 _PARTS = {
     "party": "name",
     "value": "amount",
     "milestone": "name",
+    "lastOpenMilestone": "name",
     "owner": "username",
     "lostReason": "name",
     "team": "name",
@@ -66,7 +83,7 @@ _NOTHING: dict[str, Any] = {}
 FIELDS = frozenset(
     {
         "name", "description", "currency", "value", "duration_basis", "duration",
-        "expected_close", "milestone", "probability", "owner",
+        "expected_close", "milestone", "probability", "owner", "team",
     }
 )  # fmt: skip
 """Fields of an opportunity that a client may write."""
@@ -102,23 +119,26 @@ def get(opportunity_id: int, embed: Sequence[str] = ()) -> Request:
 def list_page(query: Query, position: int, limit: int) -> Request:
     """Ask for page number `position` of the opportunities, `limit` a page.
 
-    Milestone, tag and owner go through the filters endpoint, which cannot be combined with
-    ``since`` or a party.
+    Milestone, tag, owner, pipeline and team go through the filters endpoint, which cannot be
+    combined with ``since`` or a party. The total count comes where the server knows of it.
     """
-    params = {"page": str(position), "perPage": str(limit), **_embedded(query.embed)}
+    params = {"page": str(position), "perPage": str(limit), **_embedded([*query.embed, "meta"])}
     conditions = [
         {"field": field, "operator": "is", "value": value}
         for field, value in (
             ("milestone", query.milestone),
             ("tag", query.tag),
             ("owner", query.owner),
+            ("pipeline", query.pipeline),
+            ("team", query.team),
         )
         if value is not None
     ]
     if conditions:
         if query.changed_since is not None or query.party_id is not None:
             raise ArgumentError(
-                "API v2 cannot combine milestone, tag or owner with changed_since or party_id"
+                "API v2 cannot combine milestone, tag, owner, pipeline or team with changed_since"
+                " or party_id"
             )
         body = orjson.dumps({"filter": {"conditions": conditions}})
         return Request("POST", "/opportunities/filters/results", params, body)
@@ -135,8 +155,23 @@ def deleted(since: datetime, position: int) -> Request:
 
 
 def milestones(position: int) -> Request:
-    """Ask for one page of the milestone configuration."""
+    """Ask for one page of the milestones of the oldest active pipeline."""
     return _resource("milestones", position)
+
+
+def milestones_of(pipeline_id: int, position: int) -> Request:
+    """Ask for one page of the milestones of a pipeline."""
+    return _resource(f"pipelines/{pipeline_id}/milestones", position)
+
+
+def milestones_of_all(position: int) -> Request:
+    """Ask for one page of the milestones of every pipeline: not documented, so a bonus."""
+    return _resource("milestones/all", position)
+
+
+def milestone(milestone_id: int) -> Request:
+    """Ask for one milestone, deleted ones too where the server tells."""
+    return Request("GET", f"/milestones/{milestone_id}")
 
 
 def currencies() -> Request:
@@ -150,13 +185,35 @@ def parties(opportunity_id: int) -> Request:
 
 
 def pipelines(position: int) -> Request:
-    """Ask for one page of the pipelines."""
+    """Ask for one page of the active pipelines."""
     return _resource("pipelines", position)
+
+
+def all_pipelines(position: int) -> Request:
+    """Ask for one page of the pipelines, archived ones too."""
+    request = _resource("pipelines", position)
+    return request._replace(params={**request.params, "includeDeleted": "true"})
 
 
 def lost_reasons(position: int) -> Request:
     """Ask for one page of the reasons for losing."""
     return _resource("lostreasons", position)
+
+
+def field_definitions(position: int) -> Request:
+    """Ask for one page of the definitions of custom fields."""
+    return _resource("opportunities/fields/definitions", position)
+
+
+def teams(position: int) -> Request:
+    """Ask for one page of the teams."""
+    return _resource("teams", position)
+
+
+def totals(conditions: Sequence[Mapping[str, Any]]) -> Request:
+    """Ask what the opportunities of a filter are worth together."""
+    body = orjson.dumps({"filter": {"conditions": list(conditions)}})
+    return Request("POST", "/opportunities/value", body=body)
 
 
 def users() -> Request:
@@ -181,8 +238,11 @@ def delete(opportunity_id: int) -> Request:
 
 def parse_page(body: bytes, headers: Mapping[str, str]) -> Page:
     """Read a list of opportunities, and from the headers whether more follow."""
-    records = _records(body, "opportunities")
-    return Page(_columns(records), _more(headers, len(records)))
+    data = _load(body, "opportunities")
+    records = _list(data, "opportunities")
+    total = _part(data, "meta", "").get("totalCount")
+    counted = isinstance(total, int) and not isinstance(total, bool)
+    return Page(_columns(records), _more(headers, len(records)), total if counted else None)
 
 
 def parse_opportunity(body: bytes) -> Record:
@@ -206,16 +266,53 @@ def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:
 
 
 def parse_milestones(body: bytes, headers: Mapping[str, str]) -> tuple[list[Record], bool]:
-    """Read a page of milestones, and whether more follow."""
-    records = _records(body, "milestones")
-    names = ("id", "name", "description", "probability", "complete")
-    return [
-        {
-            **{name: record.get(name) for name in names},
-            "pipeline": _part(record, "pipeline", "name").get("name"),
-        }
-        for record in records
-    ], bool(_more(headers, len(records)))
+    """Read a page of milestones, or a single one, and whether more follow."""
+    data = _load(body, "milestones", "milestone")
+    if "milestone" in data:
+        data = {"milestones": [data["milestone"]]}
+    records = _list(data, "milestones")
+    return [_milestone(record) for record in records], bool(_more(headers, len(records)))
+
+
+def _milestone(record: dict[str, Any]) -> Record:
+    """Name the parts of a milestone as `Pipeline.milestones` does."""
+    pipeline = _part(record, "pipeline", "name")
+    pipeline_id = pipeline.get("id")
+    return {
+        **{name: record.get(name) for name in ("id", "name", "description")},
+        "probability": record.get("probability"),
+        "complete": record.get("complete"),
+        "pipeline": pipeline.get("name"),
+        "pipeline_id": pipeline_id if isinstance(pipeline_id, int) else None,
+        "days_until_stale": record.get("daysUntilStale"),
+        "archived": is_archived(record),
+    }
+
+
+def is_archived(record: Mapping[str, Any]) -> bool:
+    """Tell whether a pipeline or milestone is marked as archived or deleted.
+
+    Which key marks it is not documented, so whatever is likely counts.
+    """
+    marks = ("isDeleted", "deleted", "isArchived", "archived")
+    return any(record.get(key) is True for key in marks) or any(
+        record.get(key) for key in ("deletedAt", "archivedAt")
+    )
+
+
+def parse_milestone(body: bytes) -> Record:
+    """Read one milestone."""
+    return _milestone(_object(body, "milestone"))
+
+
+def parse_totals(body: bytes) -> Record:
+    """Read what opportunities are worth together."""
+    data = _load(body, "totalValue")
+    return {
+        "total_value": data["totalValue"],
+        "projected_value": data.get("projectedValue"),
+        "currency": _part(data, "meta", "currency").get("currency"),
+    }
 
 
 def parse_currencies(body: bytes) -> list[str]:
@@ -240,7 +337,7 @@ def parse_parties(body: bytes) -> list[Record]:
 
 
 def parse_named(body: bytes, headers: Mapping[str, str], key: str) -> tuple[list[Record], bool]:
-    """Read pipelines, users or lost reasons as they came, and whether more follow."""
+    """Read pipelines, users, lost reasons and the like as they came, and whether more follow."""
     records = _records(body, key)
     return records, bool(_more(headers, len(records)))
 
@@ -281,14 +378,15 @@ def _embedded(embed: Sequence[str]) -> dict[str, str]:
     return {"embed": ",".join(embed)} if embed else {}
 
 
-def _load(body: bytes, expected: str) -> dict[str, Any]:
+def _load(body: bytes, expected: str, instead: str = "") -> dict[str, Any]:
+    """Read a JSON object that has the expected key, or the one that may stand instead."""
     check_size(body, (b",", b"{", b"["))
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         what = "an HTML page" if b"<html" in body[:1000].lower() else f"no JSON ({error})"
         raise DataError(f"expected JSON with {expected!r}, but the body is {what}") from error
-    if not isinstance(data, dict) or expected not in data:
+    if not isinstance(data, dict) or data.keys().isdisjoint({expected, instead}):
         raise DataError(f"expected a JSON object with {expected!r}")
     return data
 
@@ -331,19 +429,26 @@ def _columns(records: list[dict[str, Any]]) -> RawColumns:
     parts = {
         key: [_part(record, key, field) for record in records] for key, field in _PARTS.items()
     }
+    # An older stand-in keeps it inside the milestone.
+    parts["lastOpenMilestone"] = [
+        last or _part(milestone, "lastOpenMilestone", "name")
+        for last, milestone in zip(parts["lastOpenMilestone"], parts["milestone"], strict=True)
+    ]
     for name, (key, field) in _NESTED.items():
         columns[name] = [part.get(field) for part in parts[key]]
     columns["party"] = [_party_name(party) for party in parts["party"]]
-    columns["last_open_milestone"] = [
-        last.get("name") if isinstance(last := milestone.get("lastOpenMilestone"), dict) else last
-        for milestone in parts["milestone"]
-    ]
+    if any(parts["lostReason"]):
+        columns["lost_reason_id"] = [part.get("id") for part in parts["lostReason"]]
     if not set(map(type, columns["id"])) <= {int}:  # others compare ids, so they must be hashable
         columns["id"] = [str(key) if isinstance(key, list | dict) else key for key in columns["id"]]
     if any("tags" in record for record in records):
         columns["tags"] = [_tags(record.get("tags")) for record in records]
     if any("fields" in record for record in records):
-        columns["fields"] = [_custom_fields(record.get("fields")) for record in records]
+        columns["fields"] = [_custom_fields(record) for record in records]
+    if any("missingImportantFields" in record for record in records):
+        columns["missing_important_fields"] = [
+            record.get("missingImportantFields") for record in records
+        ]
     return columns
 
 
@@ -359,14 +464,46 @@ def _tags(tags: object) -> tuple[str, ...] | None:
     return tuple(str(tag["name"]) for tag in tags if isinstance(tag, dict) and tag.get("name"))
 
 
-def _custom_fields(fields: object) -> dict[str, Any] | None:
+def _custom_fields(record: dict[str, Any]) -> tuple[Field, ...] | None:
+    """Read the custom fields; the name of a DataTag stands with the definition or the tags."""
+    fields, tags = record.get("fields"), record.get("tags")
     if not isinstance(fields, list):
         return None
-    return {
-        str(_part(field, "definition", "name").get("name")): field.get("value")
-        for field in fields
-        if isinstance(field, dict)
+    names = {
+        tag["id"]: tag.get("name")
+        for tag in (tags if isinstance(tags, list) else [])
+        if isinstance(tag, dict) and isinstance(tag.get("id"), int)
     }
+    found = []
+    for field in fields:
+        if not isinstance(field, dict):
+            continue
+        definition = _part(field, "definition", "name")
+        number, tag_id = definition.get("id"), field.get("tagId")
+        tag = _part(definition, "tag", "name").get("name")
+        if tag is None and isinstance(tag_id, int):
+            tag = names.get(tag_id)
+        found.append(
+            Field(
+                number if isinstance(number, int) else None,
+                str(definition.get("name")),
+                tag if isinstance(tag, str) else None,
+                field.get("value"),
+            )
+        )
+    return tuple(found)
+
+
+def definition_of(record: Mapping[str, Any]) -> Field:
+    """Read a definition of a custom field, its type in place of a value."""
+    tag = record.get("tag")
+    number, name = record.get("id"), tag.get("name") if isinstance(tag, dict) else None
+    return Field(
+        number if isinstance(number, int) else None,
+        str(record.get("name")),
+        name if isinstance(name, str) else None,
+        str(record.get("type")).lower(),
+    )
 
 
 def _more(headers: Mapping[str, str], received: int) -> bool | None:
@@ -391,8 +528,9 @@ def _body(party_id: int | None, fields: Mapping[str, Any]) -> bytes:
                 value["currency"] = given
             case "milestone":
                 record["milestone"] = {"id": given} if isinstance(given, int) else {"name": given}
-            case "owner":
-                record["owner"] = None if given is None else {"username": given}
+            case "owner" | "team":
+                named = {"id": given} if isinstance(given, int) else {_PARTS[name]: given}
+                record[name] = None if given is None else named
             case _:
                 record[_PLAIN[name]] = given
     if value:

@@ -49,3 +49,5 @@ __all__ = [
     "velocity",
     "win_rates",
 ]
+
+__dir__ = __all__.copy  # what completion offers

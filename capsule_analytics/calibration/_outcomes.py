@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from capsule_analytics._deals import owner_names, owners_under
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 
@@ -73,7 +75,7 @@ def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
     >>> len(table), table.attrs["ended_deals"], table.attrs["open_deals"]
     (1917, 341, 164)
     """
-    ordered = in_order(snapshots)
+    ordered = under_newest_names(in_order(snapshots), final)
     if ordered and ordered[-1].as_of > final.as_of:
         raise ArgumentError(
             f"a snapshot of {ordered[-1].as_of} is later than the final pipeline of {final.as_of}"
@@ -104,6 +106,20 @@ def in_order(snapshots: Sequence[Pipeline]) -> list[Pipeline]:
         for snapshot in sorted(snapshots, key=lambda one: (one.as_of, one.loaded_at))
     }
     return list(newest.values())
+
+
+def under_newest_names(ordered: Sequence[Pipeline], final: Pipeline) -> list[Pipeline]:
+    """Show each owner of the snapshots by the newest name, that of the final pipeline first."""
+    names: dict[int, str] = {}
+    for one in (*ordered, final):
+        names = owner_names(one.opportunities, names)
+    return [
+        replace(
+            one,
+            opportunities=one.opportunities.assign(owner=owners_under(one.opportunities, names)),
+        )
+        for one in ordered
+    ]
 
 
 def sightings(snapshots: Sequence[Pipeline]) -> pd.DataFrame:

@@ -11,3 +11,5 @@ from ._snapshot import main as snapshot_main
 from ._snapshot import snapshot
 
 __all__ = ["report", "report_main", "snapshot", "snapshot_main"]
+
+__dir__ = __all__.copy  # what completion offers

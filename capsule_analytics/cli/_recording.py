@@ -115,7 +115,8 @@ def _load(
     """Load what changed since the last snapshot and what is gone, or everything and None."""
     embed = ("tags", "fields") if client.api_version == "v2" else ()
     if last is not None:
-        update = load_changes(client, last.loaded_at.to_pydatetime(), embed=embed)
+        since = last.loaded_at.to_pydatetime()
+        update = load_changes(client, since, embed=embed, earlier=last)
         # Another milestone configuration may change deals that were not touched.
         if update is not None and update.pipeline.milestones.equals(last.milestones):
             return update

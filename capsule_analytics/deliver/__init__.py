@@ -21,3 +21,5 @@ __all__ = [
     "send_mail",
     "send_slack",
 ]
+
+__dir__ = __all__.copy  # what completion offers

@@ -29,3 +29,5 @@ __all__ = [
     "open_by_milestone",
     "revenue_schedule",
 ]
+
+__dir__ = __all__.copy  # what completion offers

@@ -23,3 +23,5 @@ __all__ = [
     "rates_used",
     "read_rates",
 ]
+
+__dir__ = __all__.copy  # what completion offers

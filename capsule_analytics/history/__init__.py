@@ -44,3 +44,5 @@ __all__ = [
     "slippage_by_owner",
     "stale",
 ]
+
+__dir__ = __all__.copy  # what completion offers

@@ -7,12 +7,12 @@ that counts on both days is a change of value; so the parts sum to the differenc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._deals import add
+from capsule_analytics._deals import add, owner_names, owners_under
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, Pipeline
 
@@ -121,8 +121,7 @@ def changes(
         return before.changed_to(after, period=period, by=by)
     if by is not None:
         raise ArgumentError("only the changes of a portfolio are by account")
-    if not isinstance(before, Pipeline) or not isinstance(after, Pipeline):
-        raise ArgumentError("the two days are a Pipeline each, or both of one portfolio")
+    after = cast("Pipeline", after)
     _of_one_account(before, after)
     table = bridge([moved(before.opportunities, after.opportunities, period=period)])
     return _noted(table, before, after, period)
@@ -144,7 +143,8 @@ def changed_deals(
     Returns
     -------
     One row a deal and part, by currency and part, the largest value first:
-    ``opportunity_id``, ``name`` and ``owner`` (of the later day on which it is there),
+    ``opportunity_id``, ``name`` and ``owner`` (of the later day on which it is there; a user who
+    was renamed goes by the newer name),
     ``currency``, ``part`` (categorical), ``value`` (signed) and ``detail``, which says what
     happened. A deal whose currency changed has a row in each. The values of a part sum to its
     value in the bridge.
@@ -167,13 +167,16 @@ def changed_deals(
     moves = _moves(first, last)
     at = moves["at"].to_numpy()
     seen_last = last.frame["status"].notna()
+    names = owner_names(last.frame, owner_names(first.frame))
+    owners = [owners_under(day.frame, names).astype(object) for day in (first, last)]
+    shown = {
+        "name": last.frame["name"].astype(object).where(seen_last, first.frame["name"]),
+        "owner": owners[1].where(seen_last, owners[0]),
+    }
     table = pd.DataFrame(
         {
             "opportunity_id": last.frame.index.to_numpy()[at],
-            **{
-                name: last.frame[name].astype(object).where(seen_last, first.frame[name]).array[at]
-                for name in ("name", "owner")
-            },
+            **{name: values.array[at] for name, values in shown.items()},
             "currency": moves["currency"].to_numpy(),
             "part": pd.Categorical(moves["part"], PARTS, ordered=True),
             "value": moves["cents"].to_numpy() / 100,

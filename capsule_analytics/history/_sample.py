@@ -9,8 +9,8 @@ import orjson
 import pandas as pd
 
 from capsule_analytics.api import api_of
-from capsule_analytics.load import assemble, milestone_frame
-from capsule_analytics.sample import account_path, sample_folder
+from capsule_analytics.load import assemble
+from capsule_analytics.sample import sample_folder, sample_setting
 
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline
@@ -33,9 +33,8 @@ def sample_history() -> list[Pipeline]:
     v2 = api_of("v2")
     body = (sample_folder() / "snapshots.json").read_bytes()
     history = orjson.loads(body)
-    records, _ = v2.parse_milestones(body, {})
-    milestones = milestone_frame(records, typed=v2.TYPED)
-    currencies = v2.parse_currencies(account_path().read_bytes())
+    # Who was renamed since went by the old name then, so names are those that the records have.
+    setting = {**sample_setting(), "usernames": {}}
     account = history["account"]
     known: dict[int, object] = {}
     pipelines = []
@@ -50,8 +49,7 @@ def sample_history() -> list[Pipeline]:
             assemble(
                 [v2.parse_page(page, {}).columns],
                 typed=v2.TYPED,
-                milestones=milestones,
-                currencies=currencies,
+                **setting,
                 loaded_at=morning if snapshot["day"] == account["asOf"] else evening,
                 as_of=date.fromisoformat(snapshot["day"]),
                 account=account["name"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from capsule_analytics._deals import owner_names, owners_under
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT
 
@@ -34,8 +35,8 @@ def slippage(pipelines: Iterable[Pipeline]) -> pd.DataFrame:
     Returns
     -------
     One row a deal that was open at any snapshot, the most often pushed first:
-    ``opportunity_id``, ``name`` and ``owner`` (as last seen open), ``pushes`` (how many) and
-    ``days`` (how many days by all of them).
+    ``opportunity_id``, ``name`` and ``owner`` (as last seen open; a user who was renamed since
+    goes by the newest name), ``pushes`` (how many) and ``days`` (how many days by all of them).
 
     Examples
     --------
@@ -44,7 +45,8 @@ def slippage(pipelines: Iterable[Pipeline]) -> pd.DataFrame:
     >>> list(slips.columns)
     ['opportunity_id', 'name', 'owner', 'pushes', 'days']
     """
-    seen = _open_deals(pipelines)
+    seen, names = _open_deals(pipelines)
+    seen["owner"] = owners_under(seen, names)
     moves = _moves(seen)
     pushed = moves[moves["days"] > 0].groupby("opportunity_id")["days"].agg(["size", "sum"])
     table = seen.drop_duplicates("opportunity_id", keep="last").set_index("opportunity_id")
@@ -154,7 +156,7 @@ def pushed_out(
     if period not in _PERIODS:
         raise ArgumentError(f"period {period!r} is none of {', '.join(_PERIODS)}")
     snapshots = list(pipelines)
-    seen = _open_deals(snapshots)
+    seen, _ = _open_deals(snapshots)
     moves = _moves(seen)
     before, after = (
         moves[name].dt.tz_convert(None).dt.to_period(_PERIODS[period])
@@ -185,9 +187,10 @@ def _named(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(categories, TEXT)).reset_index(names="opportunity_id")
 
 
-def _open_deals(pipelines: Iterable[Pipeline]) -> pd.DataFrame:
-    """Return the open deals of all snapshots, by deal and then by time."""
+def _open_deals(pipelines: Iterable[Pipeline]) -> tuple[pd.DataFrame, dict[int, str]]:
+    """Return the open deals of all snapshots, by deal and then by time, and the owners' names."""
     parts = []
+    names: dict[int, str] = {}
     last: Pipeline | None = None
     for pipeline in pipelines:
         if last is not None and pipeline.account != last.account:
@@ -196,13 +199,14 @@ def _open_deals(pipelines: Iterable[Pipeline]) -> pd.DataFrame:
             )
         if last is not None and pipeline.loaded_at < last.loaded_at:
             raise ArgumentError("the snapshots do not come oldest first")
-        parts.append(_named(_still_open(pipeline)[["name", "owner", "expected_close"]]))
+        columns = ["name", "owner", "owner_id", "expected_close"]
+        parts.append(_named(_still_open(pipeline).reindex(columns=columns)))
+        names = owner_names(pipeline.opportunities, names)
         last = pipeline
     if not parts:
         raise ArgumentError("slippage is seen between snapshots, and there are none")
-    return pd.concat(parts, ignore_index=True).sort_values(
-        "opportunity_id", kind="stable", ignore_index=True
-    )
+    seen = pd.concat(parts, ignore_index=True)
+    return seen.sort_values("opportunity_id", kind="stable", ignore_index=True), names
 
 
 def _moves(seen: pd.DataFrame) -> pd.DataFrame:

@@ -312,7 +312,3 @@ def _end(when: date | str) -> datetime:
     if isinstance(when, datetime):
         return _utc(when)
     return datetime.combine(when, time.max)
-
-
-def _shown(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -85,6 +85,19 @@ MIGRATIONS: tuple[str, ...] = (
         issues VARCHAR NOT NULL
     );
     """,
+    """
+    ALTER TABLE milestones ADD COLUMN pipeline_id BIGINT;
+    ALTER TABLE milestones ADD COLUMN days_until_stale BIGINT;
+    ALTER TABLE milestones ADD COLUMN archived BOOLEAN;
+    ALTER TABLE opportunities ADD COLUMN pipeline_id BIGINT;
+    ALTER TABLE opportunities ADD COLUMN owner_id BIGINT;
+    ALTER TABLE opportunities ADD COLUMN team_id BIGINT;
+    ALTER TABLE opportunities ADD COLUMN last_stage_changed_at TIMESTAMP;
+    ALTER TABLE opportunities ADD COLUMN last_contacted_at TIMESTAMP;
+    ALTER TABLE opportunities ADD COLUMN last_open_milestone_id BIGINT;
+    ALTER TABLE opportunities ADD COLUMN counts_for_conversion BOOLEAN;
+    ALTER TABLE opportunities ADD COLUMN missing_important_fields BOOLEAN;
+    """,
 )
 """The steps from each version of the tables to the next, the first from nothing to version 1.
 

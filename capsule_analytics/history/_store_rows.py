@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from capsule_analytics.schema import COLUMNS, DTYPES, STATUSES, TEXT, Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date
 
     import pyarrow as pa
 
@@ -34,16 +34,22 @@ _BY_DAY = "overdue"
 """The one check whose result changes from day to day with nothing changed in the deal. It is
 made anew when a day is read back."""
 
+_DATE = "date"
+"""Key under which a store keeps a date among custom fields."""
+
 Issues = dict[int, list[list[Any]]]
 
 
-def to_arrow(frame: pd.DataFrame) -> pa.Table:
+def to_arrow(frame: pd.DataFrame, *, dated: bool = False) -> pa.Table:
     """Turn the frame into a table of plain types: text, integers, numbers, days, UTC times.
 
     Parameters
     ----------
     frame
         Opportunities, index ``id``. Optional columns that it lacks become null.
+    dated
+        Whether dates among the custom fields are marked as such, so that `to_frame` finds them
+        again; otherwise they are ISO text.
 
     Returns
     -------
@@ -63,7 +69,7 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
     types = {
         "text": pa.string(), "category": pa.string(), "object": pa.string(),
         "integer": pa.int64(), "number": pa.float64(), "percent": pa.float64(),
-        "date": pa.date32(), "timestamp": pa.timestamp("us"),
+        "boolean": pa.bool_(), "date": pa.date32(), "timestamp": pa.timestamp("us"),
     }  # fmt: skip
     arrays: dict[str, Any] = {}
     for column in DEAL_COLUMNS:
@@ -78,7 +84,8 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
             case "date" | "timestamp":
                 values = values.dt.tz_convert(None).dt.as_unit("us")
             case "object":
-                values = values.map(_json, na_action="ignore").astype(object)
+                write = _dated_json if dated else _json
+                values = values.map(write, na_action="ignore").astype(object)
         array = pa.array(values, from_pandas=True)
         arrays[column.name] = array.cast(kind)
     return pa.table(arrays)
@@ -86,6 +93,13 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
 
 def _json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _dated_json(value: object) -> str:
+    """Write custom fields with their dates marked, for JSON has none."""
+    if isinstance(value, dict):
+        value = {key: {_DATE: one} if isinstance(one, date) else one for key, one in value.items()}
+    return _json(value)
 
 
 def to_frame(table: pa.Table, optional: Sequence[str]) -> pd.DataFrame:
@@ -130,6 +144,11 @@ def _object(text: str | None) -> Any:  # noqa: ANN401 - tags or fields
     if text is None:
         return None
     value = orjson.loads(text)
+    if isinstance(value, dict):
+        return {
+            key: date.fromisoformat(one[_DATE]) if isinstance(one, dict) and _DATE in one else one
+            for key, one in value.items()
+        }
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -209,6 +228,9 @@ def milestones_to_arrow(milestones: pd.DataFrame) -> pa.Table:
         arrays[name] = pa.array(text, pa.string(), from_pandas=True)
     arrays["probability"] = pa.array(milestones["probability"], pa.float64(), from_pandas=True)
     arrays["complete"] = pa.array(milestones["complete"], pa.bool_())
+    for name in ("pipeline_id", "days_until_stale"):
+        arrays[name] = pa.array(milestones[name], pa.int64(), from_pandas=True)
+    arrays["archived"] = pa.array(milestones["archived"], pa.bool_())
     return pa.table(arrays)
 
 
@@ -226,6 +248,10 @@ def milestones_to_frame(table: pa.Table) -> pd.DataFrame:
             "probability": table["probability"].to_numpy().astype(np.float64),
             "complete": table["complete"].to_numpy().astype(bool),
             "pipeline": text["pipeline"],
+            "pipeline_id": pd.array(table["pipeline_id"].to_pylist(), dtype="Int64"),
+            "days_until_stale": pd.array(table["days_until_stale"].to_pylist(), dtype="Int64"),
+            # Null in what was recorded before there was such a column.
+            "archived": np.array([held is True for held in table["archived"].to_pylist()], bool),
         },
         index=pd.Index(table["id"].to_numpy(), name="id") if has_ids else None,
     )

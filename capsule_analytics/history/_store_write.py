@@ -133,7 +133,7 @@ def _stage(
     """Set the new versions and the ids of vanished deals aside, and count them."""
     import pyarrow as pa  # noqa: PLC0415 - an optional dependency
 
-    incoming = rows.to_arrow(pipeline.opportunities)
+    incoming = rows.to_arrow(pipeline.opportunities, dated=True)
     incoming = incoming.append_column("issues", pa.array(issues, pa.string()))
     vanished = "NOT IN (SELECT id FROM incoming)" if full else "IN (SELECT id FROM deleted)"
     connection.register("incoming", incoming)

@@ -2,7 +2,8 @@
 
 They lie in the user's cache folder, readable by the user alone, hold what the server sent (never
 the token), and are removed when the load is done. What changed since the first attempt began is
-found as in any other load, so an old page cannot hide a change.
+found as in any other load, so an old page cannot hide a change. A file that was damaged counts as
+not there: the page is fetched again.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import shutil
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -26,6 +27,21 @@ WORTH_KEEPING = 50
 
 _OLDEST = timedelta(hours=24)
 _HEADERS = ("Link", "X-Pagination-Has-More")  # what the twins read of an answer's headers
+
+
+class Saved(NamedTuple):
+    """What is remembered of a load that did not end.
+
+    Attributes
+    ----------
+    began
+        The server's time before its first question.
+    changes
+        What had changed by then, as JSON.
+    """
+
+    began: datetime
+    changes: Any
 
 
 class PageCache:
@@ -51,34 +67,37 @@ class PageCache:
         self._lock = threading.Lock()
         self._is_open = True
 
-    def begin(self, state: Mapping[str, Any]) -> None:
+    def begin(self, began: datetime, changes: Mapping[str, Any]) -> None:
         """Start afresh, remembering how the account stood when the load began."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, mode=0o700)
-        self._write("began.json", orjson.dumps({"saved": datetime.now(UTC), **state}))
+        state = {"saved": datetime.now(UTC), "began": began, "changes": changes}
+        self._write("began.json", b"", orjson.dumps(state))
 
-    def state(self) -> dict[str, Any] | None:
-        """Return what `begin` was told, or None if there is nothing recent to take up."""
-        try:
-            state: dict[str, Any] = orjson.loads((self._folder / "began.json").read_bytes())
-            saved = datetime.fromisoformat(state["saved"])
-        except (OSError, orjson.JSONDecodeError, KeyError, ValueError):
+    def state(self) -> Saved | None:
+        """Return what `begin` was told, or None if there is nothing recent and whole to take up."""
+        if (kept := self._read("began.json")) is None:
             return None
-        return state if datetime.now(UTC) - saved < _OLDEST else None
+        try:
+            state = orjson.loads(kept[1])
+            saved, began = (datetime.fromisoformat(state[name]) for name in ("saved", "began"))
+            changes = state["changes"]
+        except (KeyError, ValueError, TypeError):
+            return None  # of another version
+        return Saved(began, changes) if datetime.now(UTC) - saved < _OLDEST else None
 
     def write(self, position: int, limit: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Keep one page, unless the load has ended meanwhile."""
         kept = {name: headers[name] for name in _HEADERS if name in headers}
         with self._lock:
             if self._is_open:
-                self._write(_name(position, limit), orjson.dumps(kept) + b"\n" + body)
+                self._write(_name(position, limit), orjson.dumps(kept), body)
 
     def read(self, position: int, limit: int) -> tuple[bytes, dict[str, str]] | None:
-        """Return a page as it was written, if it was."""
-        try:
-            head, _, body = (self._folder / _name(position, limit)).read_bytes().partition(b"\n")
-        except OSError:
+        """Return a page as it was written, if it was and is whole."""
+        if (kept := self._read(_name(position, limit))) is None:
             return None
+        head, body = kept
         return body, orjson.loads(head)
 
     def close(self, *, done: bool) -> None:
@@ -88,13 +107,27 @@ class PageCache:
             if done or sum(1 for _ in self._folder.glob("*.page")) <= WORTH_KEEPING:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _write(self, name: str, data: bytes) -> None:
+    def _write(self, name: str, head: bytes, body: bytes) -> None:
         """Write a file whole or not at all, readable by the user alone."""
         path = self._folder / name
         aside = path.with_suffix(".new")
         aside.touch(mode=0o600)
-        aside.write_bytes(data)
+        aside.write_bytes(b"\n".join((_digest(head, body), head, body)))
         aside.replace(path)
+
+    def _read(self, name: str) -> tuple[bytes, bytes] | None:
+        """Read a file back; None if it is not there, or not as it was written."""
+        try:
+            data = (self._folder / name).read_bytes()
+        except OSError:
+            return None
+        digest, _, rest = data.partition(b"\n")
+        head, _, body = rest.partition(b"\n")
+        return (head, body) if digest == _digest(head, body) else None
+
+
+def _digest(head: bytes, body: bytes) -> bytes:
+    return hashlib.sha256(head + b"\n" + body).hexdigest().encode()
 
 
 def _name(position: int, limit: int) -> str:

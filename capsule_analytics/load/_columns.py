@@ -146,6 +146,14 @@ class _Codes(dict[Any, int]):
         return list(self)[2:]
 
 
+class Booleans(Buffer):
+    """Yes, no, or missing."""
+
+    def finish(self) -> pd.arrays.BooleanArray:
+        """Return the column."""
+        return self._odd(convert.booleans, self._values, 0)
+
+
 class Labels(Buffer):
     """Labels, of which a column has few that differ."""
 
@@ -220,6 +228,7 @@ BUFFERS: dict[Kind, type[Buffer]] = {
     "integer": Integers,
     "number": Numbers,
     "percent": Numbers,
+    "boolean": Booleans,
     "category": Labels,
     "date": Days,
     "timestamp": Timestamps,

@@ -9,22 +9,24 @@ import gc
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from capsule_analytics.api import MAX_CONNECTIONS, Query, api_of
+from capsule_analytics.api import MAX_CONNECTIONS, Query, api_of, definition_of
 from capsule_analytics.errors import ApiError, ArgumentError, DataError
+from capsule_analytics.schema import as_day
 
 from ._cache import PageCache
-from ._complete import CompleteReading
-from ._frame import Assembler, assemble, finish_pipeline, milestone_frame
+from ._complete import ChangeFeed, Reading, read_completely
+from ._frame import Assembler, Setting, finish_pipeline, milestone_frame
+from ._select import Choice, Wanted, asked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
-    from capsule_analytics.api import CapsuleClient
+    from capsule_analytics.api import CapsuleClient, Record
     from capsule_analytics.schema import Pipeline
 
 _PAGE_SIZE = 100
@@ -33,11 +35,15 @@ _PAGE_SIZE = 100
 def load_pipeline(
     client: CapsuleClient,
     *,
-    milestone: str | None = None,
-    tag: str | None = None,
-    owner: str | None = None,
+    milestone: Choice = None,
+    tag: Choice = None,
+    owner: Choice = None,
+    pipeline: Choice = None,
+    team: Choice = None,
+    status: Choice = None,
+    field: Mapping[str, Any] | None = None,
     embed: Sequence[str] = (),
-    as_of: date | None = None,
+    as_of: date | str | None = None,
     workers: int = 6,
     page_size: int = _PAGE_SIZE,
     progress: Callable[[int], None] | None = None,
@@ -45,18 +51,29 @@ def load_pipeline(
 ) -> Pipeline:
     """Load every opportunity of an account.
 
+    Of several values of one filter any will do; of several filters all must hold. The server is
+    asked for what it can filter, and everything is filtered here again.
+
     Parameters
     ----------
     client
         The account.
     milestone
-        Only deals at the milestone of this name.
+        Only deals at the milestone of this name, in whatever pipeline, or of this id.
     tag
         Only deals with this tag.
     owner
-        Only deals of the owner with this user name.
+        Only deals of the owner with this user name or id.
+    pipeline
+        Only deals of Capsule's pipeline of this name or id (API v2).
+    team
+        Only deals of the team of this name or id (API v2).
+    status
+        Only ``"open"``, ``"won"`` or ``"lost"`` deals.
+    field
+        Only deals with these values of custom fields, by the field's key (API v2).
     embed
-        ``"tags"`` and ``"fields"`` add those columns (API v2).
+        ``"tags"``, ``"fields"`` and ``"missingImportantFields"`` add those columns (API v2).
     as_of
         The day from which deals are overdue; None means today, UTC.
     workers
@@ -84,35 +101,96 @@ def load_pipeline(
         raise ArgumentError(f"workers must be 1 to {MAX_CONNECTIONS}, not {workers}")
     if not 1 <= page_size <= _PAGE_SIZE:
         raise ArgumentError(f"page_size must be 1 to {_PAGE_SIZE}, not {page_size}")
-    api = client.api
-    asked_here = owner if "owner" not in api.SERVER_FILTERS else None
-    query = client.resolve(Query(milestone, tag, None if asked_here else owner, embed=tuple(embed)))
-    milestones = milestone_frame(client.fetch_milestones(), typed=api.TYPED)
+    day = None if as_of is None else as_day(as_of)
+    wanted = Wanted.of(
+        milestone=milestone, tag=tag, owner=owner, pipeline=pipeline, team=team,
+        status=status, field=field,
+    )  # fmt: skip
+    milestones = client.fetch_milestones()
+    asked = asked_for(client, wanted, milestones, tuple(embed))
     began = client.transport.server_time or datetime.now(UTC)
-    loading = CompleteReading(
-        client,
-        query,
-        began=began,
-        workers=workers,
-        page_size=page_size,
-        progress=progress or (lambda _: None),
-        cache=None if resume is None else PageCache(client.transport.root, query, page_size),
-    )
-    if resume:
-        loading.take_up()
-    with _no_garbage_collection():
-        assembler = loading.run()
-        pipeline = finish_pipeline(
-            assembler,
-            milestones,
-            currencies=_currencies(client),
-            loaded_at=pd.Timestamp(loading.began),
-            as_of=as_of or loading.began.date(),
-            account=client.account,
-            repeats=loading.repeats,
-            gone=frozenset(int(str(key)) for key in loading.gone),
+
+    def read(query: Query) -> Reading:
+        return read_completely(
+            client,
+            query,
+            began=began,
+            workers=workers,
+            page_size=page_size,
+            progress=progress or (lambda _: None),
+            cache=None if resume is None else PageCache(client.transport.root, query, page_size),
+            resume=bool(resume),
         )
-    return select(pipeline, owner=asked_here) if asked_here else pipeline
+
+    with _no_garbage_collection():
+        try:
+            reading = read(asked.query)
+        except ApiError as error:
+            if error.status not in _NO_FILTER or asked.query == asked.everything:
+                raise
+            asked = asked._replace(query=asked.everything, wanted=wanted)
+            reading = read(asked.everything)
+        loaded = finish_pipeline(
+            reading.assembler,
+            _setting(client, reading.assembler, milestones),
+            loaded_at=pd.Timestamp(reading.began),
+            as_of=day or reading.began.date(),
+            account=client.account,
+            repeats=reading.passes > 1,
+            gone=reading.gone,
+        )
+    chosen = asked.wanted.apply(loaded, asked.known)
+    extra = [name for name in ("tags", "fields") if name not in embed]
+    return replace(chosen, opportunities=chosen.opportunities.drop(columns=extra, errors="ignore"))
+
+
+_MOST_DOUBTFUL = 100
+"""Hidden deals that are asked for one by one, at most; with more, everything is loaded."""
+
+_NO_FILTER = frozenset({400, 404, 405, 422})
+"""How servers answer a filter that they do not know; then everything is read and filtered here."""
+
+
+def _setting(
+    client: CapsuleClient,
+    assembler: Assembler,
+    milestones: list[Record],
+    known: Collection[int] = (),
+) -> Setting:
+    """Ask for what explains the opportunities that came."""
+    typed = client.api.TYPED
+    table = milestone_frame(milestones, typed=typed)
+    wants = assembler.wants()
+    if table.index.name == "id" and (unknown := (wants.milestones | set(known)) - set(table.index)):
+        more = client.fetch_milestones_by_id(unknown, milestones)
+        if more:  # each after the others of its pipeline
+            every = [*milestones, *more]
+            place = [record.get("pipeline_id") for record in every]
+            every.sort(key=lambda record: place.index(record.get("pipeline_id")))
+            table = milestone_frame(every, typed=typed)
+    reasons = client.fetch_reference("lostReasons") if wants.lost_reasons else []
+    users = client.fetch_reference("users") if wants.usernames else []
+    definitions = client.fetch_reference("definitions") if wants.definitions else []
+    return Setting(
+        milestones=table,
+        currencies=_currencies(client),
+        lost_reasons=counting_reasons(reasons),
+        usernames={
+            one["id"]: one["username"]
+            for one in users
+            if isinstance(one.get("id"), int) and isinstance(one.get("username"), str)
+        },
+        definitions=[definition_of(one) for one in definitions],
+    )
+
+
+def counting_reasons(reasons: Sequence[Record]) -> dict[int, bool]:
+    """Tell of each lost reason, by its id, whether it counts in the win rate."""
+    return {
+        one["id"]: one["includedForConversion"]
+        for one in reasons
+        if isinstance(one.get("id"), int) and isinstance(one.get("includedForConversion"), bool)
+    }
 
 
 class Update(NamedTuple):
@@ -131,7 +209,11 @@ class Update(NamedTuple):
 
 
 def load_changes(
-    client: CapsuleClient, since: datetime, *, embed: Sequence[str] = ()
+    client: CapsuleClient,
+    since: datetime,
+    *,
+    embed: Sequence[str] = (),
+    earlier: Pipeline | None = None,
 ) -> Update | None:
     """Load what changed since an earlier load, and a little more.
 
@@ -144,10 +226,18 @@ def load_changes(
         server's clocks may disagree; what did not change costs nothing to record again.
     embed
         As for `load_pipeline`.
+    earlier
+        What the earlier load found; milestones that only it refers to are asked for again, so
+        that the two configurations can be compared.
 
     Returns
     -------
     The changes, or None if the server cannot tell them and everything must be loaded.
+
+    Notes
+    -----
+    Capsule does not tell since when a deal is hidden, and may go on telling it of one that was
+    shown again. So each that did not change is asked for: what the server shows is there.
 
     Raises
     ------
@@ -155,22 +245,29 @@ def load_changes(
         If the account cannot be read.
     """
     api = client.api
-    milestones = milestone_frame(client.fetch_milestones(), typed=api.TYPED)
+    milestones = client.fetch_milestones()
     began = client.transport.server_time or datetime.now(UTC)
-    reading = CompleteReading(client, Query(embed=tuple(embed)), began=since)
-    if (changes := reading.changes()) is None:
+    if (changes := ChangeFeed(client, since, embed).settle()) is None:
         return None
-    pipeline = assemble(
-        changes.pages,
-        typed=api.TYPED,
-        milestones=milestones,
-        currencies=_currencies(client),
+    untimed = [key for key, when in changes.gone.items() if when == "None" and key >= 0]
+    if len(doubtful := [key for key in untimed if key not in changes.ids]) > _MOST_DOUBTFUL:
+        return None
+    shown = client.fetch_shown(doubtful, embed)
+    assembler = Assembler(typed=api.TYPED)
+    for page in [*changes.pages, *shown.values()]:
+        assembler.add(page)
+    known: list[int] = []
+    if earlier is not None and earlier.milestones.index.name == "id":
+        known = [key for key in earlier.milestones.index.tolist() if key >= 0]
+    pipeline = finish_pipeline(
+        assembler,
+        _setting(client, assembler, milestones, known),
         loaded_at=pd.Timestamp(began),
         as_of=began.date(),
         account=client.account,
         repeats=True,
     )
-    return Update(pipeline, sorted(int(str(key)) for key in changes.gone))
+    return Update(pipeline, sorted(changes.gone.keys() - changes.ids - shown.keys()))
 
 
 def _currencies(client: CapsuleClient) -> list[str]:
@@ -181,66 +278,10 @@ def _currencies(client: CapsuleClient) -> list[str]:
         return []
 
 
-def select(
-    pipeline: Pipeline,
-    *,
-    milestone: str | None = None,
-    tag: str | None = None,
-    owner: str | None = None,
-) -> Pipeline:
-    """Keep the deals of one milestone, tag or owner, and what was found about them.
-
-    Parameters
-    ----------
-    pipeline
-        The pipeline; it is not changed.
-    milestone
-        Name of the milestone.
-    tag
-        Name of the tag; needs the column ``tags``.
-    owner
-        User name of the owner.
-
-    Raises
-    ------
-    ArgumentError
-        If no deal has it; the message names what there is.
-
-    Examples
-    --------
-    >>> import capsule_analytics as ca
-    >>> late = select(ca.load_sample(), milestone="Negotiation")
-    >>> late.opportunities["milestone"].unique().tolist()
-    ['Negotiation']
-    """
-    frame = pipeline.opportunities
-    for column, wanted in (("milestone", milestone), ("owner", owner)):
-        if wanted is not None:
-            names = frame[column].dropna().unique().tolist()
-            if column == "milestone":
-                names += pipeline.milestones["name"].tolist()
-            _known(column, wanted, names)
-            frame = frame[frame[column] == wanted]
-    if tag is not None:
-        if "tags" not in frame.columns:
-            raise ArgumentError("the pipeline was loaded without tags")
-        _known("tag", tag, [name for tags in pipeline.opportunities["tags"] for name in tags or ()])
-        frame = frame[[tag in (tags or ()) for tags in frame["tags"]]]
-    issues = pipeline.issues[pipeline.issues["opportunity_id"].isin(frame.index)]
-    return replace(pipeline, opportunities=frame, issues=issues.reset_index(drop=True))
-
-
-def _known(what: str, wanted: str, names: Iterable[str]) -> None:
-    if wanted not in (known := sorted(set(names))):
-        raise ArgumentError(
-            f"no deal has the {what} {wanted!r}; there are {', '.join(known) or 'none'}"
-        )
-
-
 def opportunities_from_pages(
     pages: Iterable[bytes],
     api_version: str = "v1",
-    milestones: pd.DataFrame | bytes | None = None,
+    milestones: pd.DataFrame | bytes | Sequence[bytes] | None = None,
 ) -> pd.DataFrame:
     """Read saved pages of an account into the typed frame.
 
@@ -251,8 +292,8 @@ def opportunities_from_pages(
     api_version
         ``"v1"`` or ``"v2"``.
     milestones
-        The milestone configuration, as a saved body or as ``Pipeline.milestones``. Without it no
-        deal is known to be closed, so all are open.
+        The milestone configuration, as saved bodies (with v2 there is one for each pipeline) or
+        as ``Pipeline.milestones``. Without it no deal is known to be closed, so all are open.
 
     Returns
     -------
@@ -273,10 +314,10 @@ def opportunities_from_pages(
     {7: 1250.5}
     """
     api = api_of(api_version)
-    if isinstance(milestones, bytes):
-        milestones = milestone_frame(api.parse_milestones(milestones, {})[0], typed=api.TYPED)
-    if milestones is None:
-        milestones = milestone_frame([], typed=api.TYPED)
+    if not isinstance(milestones, pd.DataFrame):
+        bodies = [milestones] if isinstance(milestones, bytes) else milestones or []
+        found = [one for body in bodies for one in api.parse_milestones(body, {})[0]]
+        milestones = milestone_frame(found, typed=api.TYPED)
     assembler = Assembler(typed=api.TYPED)
     with _no_garbage_collection():
         for number, body in enumerate(pages, start=1):
@@ -286,7 +327,7 @@ def opportunities_from_pages(
                 assembler.add(api.parse_page(body, {}).columns)
             except DataError as error:
                 raise DataError(f"page {number}: {error}") from error
-        frame, _ = assembler.finish(milestones)
+        frame, _ = assembler.finish(Setting(milestones))
     return frame.drop(columns=["own_probability", "milestone_known"])
 
 

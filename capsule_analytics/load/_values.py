@@ -93,9 +93,9 @@ def _number(
             number = math.nan
         if abs(number) < below:
             if typed and isinstance(value, str):
-                problems.append(Problem(row, "text_number", f"{name} is text: {_show(value)}"))
+                problems.append(Problem(row, "text_number", f"{name} is text: {shown(value)}"))
             return number
-    problems.append(Problem(row, "not_a_number", f"{name} is {_show(value)}"))
+    problems.append(Problem(row, "not_a_number", f"{name} is {shown(value)}"))
     return math.nan
 
 
@@ -137,6 +137,23 @@ def _exact_integer(value: str | float) -> int:
         return int(float(value))
 
 
+def booleans(name: str, raw: Raw, problems: list[Problem]) -> pd.arrays.BooleanArray:
+    """Read yes and no. Parameters as for `numbers`.
+
+    Returns
+    -------
+    Nullable booleans, shape (n,); missing where absent or neither.
+    """
+    values = np.zeros(len(raw), dtype=bool)
+    mask = np.ones(len(raw), dtype=bool)
+    for row, value in enumerate(raw):
+        if isinstance(value, bool):
+            values[row], mask[row] = value, False
+        elif value is not None:
+            problems.append(Problem(row, "not_a_boolean", f"{name} is {shown(value)}"))
+    return pd.arrays.BooleanArray(values, mask)
+
+
 def texts(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.object_]:
     """Read text, keeping every character; other things are shown as text and reported.
 
@@ -148,7 +165,7 @@ def texts(name: str, raw: Raw, problems: list[Problem]) -> NDArray[np.object_]:
     if not set(map(type, raw)) <= {str, _NONE}:
         for row, value in enumerate(raw):
             if value is not None and not isinstance(value, str):
-                problems.append(Problem(row, "not_text", f"{name} is {_show(value)}"))
+                problems.append(Problem(row, "not_text", f"{name} is {shown(value)}"))
                 read[row] = str(value)
     return read
 
@@ -216,7 +233,7 @@ def _by_distinct_value(
     unread = {text for text, moment in moments.items() if moment is None}
     if unread:
         problems += [
-            Problem(row, "bad_date", f"{name} is {_show(text)}")
+            Problem(row, "bad_date", f"{name} is {shown(text)}")
             for row, text in enumerate(column)
             if text in unread
         ]
@@ -257,7 +274,8 @@ def _moment(text: str) -> datetime | None:
     return moment if _EARLIEST <= moment.date() <= _LATEST else None
 
 
-def _show(value: object) -> str:
+def shown(value: object) -> str:
+    """Show a raw value in a finding, cut where it is long."""
     return _cut(repr(value))
 
 

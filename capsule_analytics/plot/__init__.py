@@ -29,3 +29,5 @@ __all__ = [
     "slippage",
     "targets",
 ]
+
+__dir__ = __all__.copy  # what completion offers

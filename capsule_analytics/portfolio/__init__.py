@@ -31,3 +31,5 @@ from ._table import OnDay
 from ._table import OnError as OnError
 
 __all__ = ["OnDay", "Portfolio"]
+
+__dir__ = __all__.copy  # what completion offers

@@ -70,7 +70,7 @@ def _of_file(system: Any, file: str) -> Iterator[tuple[str, str, str]]:  # noqa:
         return
     kinds = {
         "integer": pa.int64(), "number": pa.float64(), "percent": pa.float64(),
-        "date": pa.date32(), "timestamp": pa.timestamp("us", "UTC"),
+        "boolean": pa.bool_(), "date": pa.date32(), "timestamp": pa.timestamp("us", "UTC"),
     }  # fmt: skip
     expected = {column.name: kinds.get(column.kind, pa.string()) for column in DEAL_COLUMNS}
     needed = {column.name for column in DEAL_COLUMNS if not column.optional}

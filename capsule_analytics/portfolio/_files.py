@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from capsule_analytics.errors import DataError, missing_extra
+from capsule_analytics.errors import (
+    DataError,
+    MissingExtraError,
+    TransportError,
+    missing_extra,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +25,17 @@ _PLACE = re.compile(r"/account=(?P<account>[^/]*)/day=(?P<day>\d{4}-\d\d-\d\d)(?
 _NO_NAME = "__HIVE_DEFAULT_PARTITION__"
 _BATCH_BYTES = 64_000_000
 _BATCH_ACCOUNTS = 200
+
+# The package that reads an address, and the extra that brings it.
+_FILE_SYSTEMS = {
+    "s3": ("s3fs", "s3"),
+    "s3a": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gcs"),
+    "gcs": ("gcsfs", "gcs"),
+    "az": ("adlfs", "azure"),
+    "abfs": ("adlfs", "azure"),
+    "abfss": ("adlfs", "azure"),
+}
 
 
 @dataclass(frozen=True)
@@ -68,16 +84,37 @@ class Place:
             If there is no file system for the address.
         MissingExtraError
             If fsspec, or what it needs for the address, is not installed.
+        TransportError
+            If the file system does not start.
         """
         try:
             from fsspec.core import url_to_fs  # noqa: PLC0415 - an optional dependency
 
             system, folder = url_to_fs(self.address, **self.options)
         except ImportError as error:
-            raise missing_extra(f"A portfolio at {self.address}", "cluster") from error
+            raise self._not_installed(error) from error
         except ValueError as error:
+            # fsspec learns some addresses only from the package that reads them.
+            if self._protocol in _FILE_SYSTEMS:
+                raise self._not_installed(error) from error
             raise DataError(f"{self.address}: {error}") from error
+        except OSError as error:
+            raise TransportError(f"{self.address}: {str(error).partition(chr(10))[0]}") from error
         return system, folder
+
+    @property
+    def _protocol(self) -> str:
+        """The address's protocol; of a chain such as ``simplecache::s3://`` the last."""
+        return self.address.partition("://")[0].rpartition("::")[2]
+
+    def _not_installed(self, error: Exception) -> MissingExtraError:
+        """Name what would read the address, and the extra that brings it where there is one."""
+        if isinstance(error, ImportError) and error.name == "fsspec":
+            return missing_extra(f"A portfolio at {self.address}", "cluster")
+        if self._protocol in _FILE_SYSTEMS:
+            package, extra = _FILE_SYSTEMS[self._protocol]
+            return missing_extra(f"A portfolio at {self.address}, read with {package},", extra)
+        return MissingExtraError(f"A portfolio at {self.address}: {error}")
 
 
 def place_of(path: str | Path, options: Mapping[str, Any] | None) -> Place:

@@ -23,3 +23,5 @@ __all__ = [
     "write_portfolio_report",
     "write_report",
 ]
+
+__dir__ = __all__.copy  # what completion offers

@@ -18,3 +18,5 @@ __all__ = [
     "distribution",
     "quantiles_by",
 ]
+
+__dir__ = __all__.copy  # what completion offers

@@ -151,5 +151,5 @@ def _normal() -> tuple[Any, Any]:
     try:
         from scipy.special import ndtr, ndtri  # noqa: PLC0415 - only correlations need scipy
     except ImportError as error:
-        raise missing_extra("A correlation between deals", "forecast") from error
+        raise missing_extra("A correlation between deals", "risk") from error
     return ndtri, ndtr

@@ -3,12 +3,13 @@
 The sandbox serves an account held in memory over API v1 (XML, under ``/api``) and API v2 (JSON,
 under ``/api/v2``) on a loopback address. It is stateful: what one version writes, the other
 reads. It can be told to misbehave as networks and servers do, see
-:mod:`capsule_analytics.sandbox.faults`.
+:mod:`capsule_analytics.sandbox.faults`, and to answer otherwise where Capsule's own answer is not
+known, see :mod:`capsule_analytics.sandbox.quirks`.
 
 Examples
 --------
 >>> import requests
->>> from capsule_analytics.sandbox import Sandbox
+>>> from . import Sandbox
 >>> account = {
 ...     "milestones": [{"id": 1, "name": "Bid", "probability": 40, "complete": False}],
 ...     "opportunities": [
@@ -32,9 +33,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .account import Account
     from .faults import Asked, Fault, Hook
+    from .quirks import Quirks
     from .server import Sandbox
 
-__all__ = ["Account", "Asked", "Fault", "Hook", "Sandbox"]
+__all__ = ["Account", "Asked", "Fault", "Hook", "Quirks", "Sandbox"]
+
+__dir__ = __all__.copy  # what completion offers
 
 
 def __getattr__(name: str) -> object:
@@ -47,6 +51,10 @@ def __getattr__(name: str) -> object:
         from . import faults  # noqa: PLC0415
 
         return getattr(faults, name)
+    if name == "Quirks":
+        from .quirks import Quirks  # noqa: PLC0415
+
+        return Quirks
     if name == "Sandbox":
         from .server import Sandbox  # noqa: PLC0415
 

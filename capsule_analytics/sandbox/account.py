@@ -15,7 +15,8 @@ import orjson
 
 from capsule_analytics.errors import ArgumentError, DataError
 
-from .rules import Record, apply
+from .quirks import Quirks
+from .rules import Record, apply, items, part, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -27,28 +28,12 @@ ORDERS: tuple[Order, ...] = ("id", "-id", "updated", "-updated", "name")
 # Views are cheap to rebuild, and a test that asks thousands of distinct questions must not
 # keep them all.
 MOST_VIEWS = 64
+DEFAULTS = Quirks()
 
 
 def utc_now() -> datetime:
     """Read the clock, in UTC."""
     return datetime.now(UTC)
-
-
-def timestamp(moment: datetime) -> str:
-    """Write a time as Capsule does: UTC, whole seconds, ``2026-03-02T09:15:00Z``.
-
-    Parameters
-    ----------
-    moment
-        A time that knows its zone.
-
-    Examples
-    --------
-    >>> from datetime import UTC, datetime
-    >>> timestamp(datetime(2026, 3, 2, 9, 15, 0, 999, tzinfo=UTC))
-    '2026-03-02T09:15:00Z'
-    """
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Account:
@@ -58,7 +43,9 @@ class Account:
     ----------
     data
         The account in the form of the account file: ``users``, ``milestones``, ``parties``,
-        ``opportunities`` and so on. Parts that are missing are taken as empty.
+        ``opportunities`` and so on. Parts that are missing are taken as empty, but milestones
+        without a pipeline make one, and fields without a definition a definition, because
+        Capsule has neither the one nor the other.
     clock
         Gives the current time, for ``createdAt``, ``updatedAt``, ``closedOn`` and ``deletedAt``.
 
@@ -90,9 +77,13 @@ class Account:
         self.about: Record = dict(data.get("account") or {})
         self.users = _rows(data, "users")
         self.teams = _rows(data, "teams")
-        self.pipelines = _rows(data, "pipelines")
-        self.milestones = _rows(data, "milestones")
+        self.pipelines, self.milestones = _housed(
+            _rows(data, "pipelines"), _rows(data, "milestones")
+        )
         self.currencies: list[str] = list(data.get("currencies") or [])
+        self.goals = _rows(data, "goals")
+        self.goal_periods = _rows(data, "goalPeriods")
+        self.filters = _rows(data, "filters")
         self.lost_reasons = _rows(data, "lostReasons")
         self.tags = _rows(data, "tags")
         self.parties: dict[int, Record] = {row["id"]: row for row in _rows(data, "parties")}
@@ -108,6 +99,7 @@ class Account:
             if record["id"] in self._records:
                 raise DataError(f"The account has two opportunities with id {record['id']}.")
             self._records[record["id"]] = record
+        self.definitions = _defined(_rows(data, "fieldDefinitions"), self._records.values())
         gone = [row["id"] for row in (*self.deleted, *self.restricted)]
         self._next_id = max([0, *self._records, *gone]) + 1
 
@@ -143,6 +135,54 @@ class Account:
     def default_user(self) -> Record | None:
         """The user that the token belongs to: the first of the account."""
         return self.users[0] if self.users else None
+
+    @property
+    def currency(self) -> str:
+        """The currency of the account: what it says itself, else the first it lists."""
+        return str(self.about.get("currency") or next(iter(self.currencies), "GBP"))
+
+    def milestone(self, milestone_id: object) -> Record | None:
+        """Look up a milestone, deleted ones and those of archived pipelines included.
+
+        Parameters
+        ----------
+        milestone_id
+            Its id; anything else leads nowhere.
+        """
+        return next((row for row in self.milestones if row["id"] == milestone_id), None)
+
+    def status(self, record: Record) -> str:
+        """Say whether a deal is ``"open"``, ``"won"`` or ``"lost"``.
+
+        Parameters
+        ----------
+        record
+            An opportunity. At a milestone that the account does not have, it counts as open.
+        """
+        milestone = self.milestone(part(record, "milestone").get("id"))
+        if milestone is None or not milestone.get("complete"):
+            return "open"
+        return "won" if milestone.get("probability") else "lost"
+
+    def is_missing_important(self, record: Record) -> bool:
+        """Say whether a deal lacks a value of a custom field that is marked as important.
+
+        Parameters
+        ----------
+        record
+            An opportunity. Fields of a DataTag count only for deals that have the tag.
+        """
+        filled = {
+            part(field, "definition").get("id")
+            for field in items(record, "fields")
+            if field.get("value") is not None
+        }
+        tags = {tag.get("id") for tag in items(record, "tags")}
+        return any(
+            row["id"] not in filled
+            for row in self.definitions
+            if row.get("important") and ("tag" not in row or row["tag"].get("id") in tags)
+        )
 
     def get(self, opportunity_id: int) -> Record | None:
         """Look up an opportunity; the record is to be read, and changed by `update` alone.
@@ -209,7 +249,13 @@ class Account:
                 self._views[key] = kept
             return kept
 
-    def create(self, changes: Mapping[str, Any], *, contacts: Sequence[int] = ()) -> Record:
+    def create(
+        self,
+        changes: Mapping[str, Any],
+        *,
+        contacts: Sequence[int] = (),
+        quirks: Quirks = DEFAULTS,
+    ) -> Record:
         """Add an opportunity as the API would.
 
         Parameters
@@ -218,6 +264,8 @@ class Account:
             The record in the form of API v2; ``name``, ``party`` and ``milestone`` are required.
         contacts
             Parties that join its additional contacts.
+        quirks
+            What Capsule may or may not accept.
 
         Returns
         -------
@@ -230,15 +278,20 @@ class Account:
         """
         with self._lock:
             now = self.clock()
-            record = apply(self, changes, None, now)
+            record = apply(self, changes, None, now, quirks)
             record["id"] = self._next_id
-            record["createdAt"] = record["updatedAt"] = timestamp(now)
+            record["createdAt"] = record["updatedAt"] = stamp(now)
             self._next_id += 1
             self._store(record, contacts)
             return record
 
     def update(
-        self, opportunity_id: int, changes: Mapping[str, Any], *, contacts: Sequence[int] = ()
+        self,
+        opportunity_id: int,
+        changes: Mapping[str, Any],
+        *,
+        contacts: Sequence[int] = (),
+        quirks: Quirks = DEFAULTS,
     ) -> Record:
         """Change the fields that are named, and leave the others alone.
 
@@ -250,6 +303,8 @@ class Account:
             The fields to change, in the form of API v2.
         contacts
             Parties that join its additional contacts.
+        quirks
+            What Capsule may or may not accept.
 
         Returns
         -------
@@ -264,8 +319,8 @@ class Account:
         """
         with self._lock:
             now = self.clock()
-            record = apply(self, changes, self._records[opportunity_id], now)
-            record["updatedAt"] = timestamp(now)
+            record = apply(self, changes, self._records[opportunity_id], now, quirks)
+            record["updatedAt"] = stamp(now)
             self._store(record, contacts)
             return record
 
@@ -285,7 +340,7 @@ class Account:
         with self._lock:
             del self._records[opportunity_id]
             self.contacts.pop(opportunity_id, None)
-            self.deleted.append({"id": opportunity_id, "deletedAt": timestamp(self.clock())})
+            self.deleted.append({"id": opportunity_id, "deletedAt": stamp(self.clock())})
             self._views.clear()
 
     def restrict(self, opportunity_id: int) -> None:
@@ -303,8 +358,37 @@ class Account:
         """
         with self._lock:
             del self._records[opportunity_id]
-            self.restricted.append({"id": opportunity_id, "restrictedAt": timestamp(self.clock())})
+            self.restricted.append({"id": opportunity_id, "restrictedAt": stamp(self.clock())})
             self._views.clear()
+
+    def delete_milestone(self, milestone_id: int) -> None:
+        """Take a milestone out of its pipeline; deals that refer to it go on doing so.
+
+        Parameters
+        ----------
+        milestone_id
+            The id of the milestone.
+        """
+        with self._lock:
+            self.milestones = [
+                {**row, "isDeleted": True} if row["id"] == milestone_id else row
+                for row in self.milestones
+            ]
+            self._views.clear()
+
+    def archive_pipeline(self, pipeline_id: int) -> None:
+        """Archive a pipeline; its milestones and deals stay.
+
+        Parameters
+        ----------
+        pipeline_id
+            The id of the pipeline.
+        """
+        with self._lock:
+            self.pipelines = [
+                {**row, "isDeleted": True} if row["id"] == pipeline_id else row
+                for row in self.pipelines
+            ]
 
     def put(self, record: Record) -> None:
         """Store a record exactly as it is, checking nothing: for odd data in tests.
@@ -315,6 +399,7 @@ class Account:
             The whole record, with its id; it replaces one of the same id.
         """
         with self._lock:
+            self.restricted[:] = [row for row in self.restricted if row["id"] != record["id"]]
             self._store(dict(record), ())
             self._next_id = max(self._next_id, record["id"] + 1)
 
@@ -333,6 +418,35 @@ def _rows(data: Mapping[str, Any], part: str) -> list[Record]:
         if not isinstance(row, dict) or type(row.get("id")) is not int:
             raise DataError(f"Every item of the account's {part!r} needs an integer id: {row!r}.")
     return list(rows)
+
+
+def _housed(pipelines: list[Record], milestones: list[Record]) -> tuple[list[Record], list[Record]]:
+    """Give milestones without a pipeline the first one, and list those that they alone name."""
+    named = [row["pipeline"] for row in milestones if part(row, "pipeline").get("id")]
+    if not pipelines and not named and milestones:
+        pipelines = [{"id": 1, "name": "Sales Pipeline"}]
+    for row in named:
+        if all(have["id"] != row["id"] for have in pipelines):
+            pipelines = [*pipelines, row]
+    first = pipelines[0] if pipelines else {}
+    home = {key: first[key] for key in ("id", "name") if key in first}
+    return pipelines, [
+        row if part(row, "pipeline").get("id") else {**row, "pipeline": home} for row in milestones
+    ]
+
+
+def _defined(definitions: list[Record], records: Iterable[Record]) -> list[Record]:
+    """Add a definition of a text for each that only fields of deals name."""
+    known = {row["id"] for row in definitions}
+    for record in records:
+        for field in items(record, "fields"):
+            named = part(field, "definition")
+            if type(named.get("id")) is int and named["id"] not in known:
+                known.add(named["id"])
+                order = len(definitions) + 1
+                row = {"type": "text", "displayOrder": order, **named}
+                definitions = [*definitions, row]
+    return definitions
 
 
 def _sorted(records: Iterable[Record], order: Order) -> list[Record]:

@@ -7,22 +7,36 @@ import math
 import re
 import threading
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter, Map, Rule
 
-from . import v1, v2
+from . import v1, wire
 from .rules import ValidationError
+from .setting import Setting
+from .v2 import V2
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from _typeshed.wsgi import WSGIApplication
 
     from .account import Account, Order
+    from .quirks import Quirks
 
 UNAUTHORISED = 401
+FORBIDDEN = 403
+NOT_FOUND = 404
+NOT_ALLOWED = 405
 TOO_MANY = 429
 FIRST_ERROR = 400
+NAMELESS = {NOT_FOUND: "Could not find resource", NOT_ALLOWED: "Method not allowed"}
+"""What v2 says of these, whatever was asked."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+SEARCHES = ("/filters/results", "/opportunities/value")
 
 
 class Quota(NamedTuple):
@@ -79,8 +93,31 @@ class RateLimit:
             return Quota(self.limit, self.limit - self._used, int(self._ends))
 
 
+class Id(BaseConverter):
+    """An id in a path. Longer numbers lead nowhere, as any word does."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        """Read the id."""
+        return int(value)
+
+
+class Ids(BaseConverter):
+    """Several ids in a path, joined by commas."""
+
+    regex = "[0-9]{1,18}(?:,[0-9]{1,18})+"
+
+
 def build(
-    account: Account, *, token: str, page_limit: int, order: Order, rate: RateLimit
+    account: Account,
+    *,
+    token: str,
+    page_limit: int,
+    order: Order,
+    rate: RateLimit,
+    quirks: Quirks,
+    scopes: frozenset[str],
 ) -> WSGIApplication:
     """Build the application that serves an account.
 
@@ -96,17 +133,33 @@ def build(
         The order of lists.
     rate
         Counts the requests of the token.
+    quirks
+        How to answer where Capsule's own answer is not known.
+    scopes
+        What the token may do: ``read``, ``write``.
     """
     app = Flask(__name__, static_folder=None)
-    for version in (v1.V1(account, page_limit, order), v2.V2(account, page_limit, order)):
-        for method, rule, view in version.routes():
-            app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
+    routes = [
+        *v1.V1(account, page_limit, order, quirks).routes(),
+        *V2(account, page_limit, order, quirks).routes(),
+        *Setting(account, page_limit, quirks).routes(),
+    ]
+    app.url_map = _paths(tuple((method, path) for method, path, _ in routes))
+    app.view_functions |= {f"{method} {path}": view for method, path, view in routes}
 
-    app.before_request(lambda: _admit(token, rate))
+    app.before_request(lambda: _admit(token, rate, scopes))
+    app.before_request(lambda: _lack(quirks.without.split()))
     app.after_request(_finish)
     app.register_error_handler(HTTPException, _refuse)
     app.register_error_handler(ValidationError, _refuse_change)
     return app
+
+
+@lru_cache
+def _paths(routes: tuple[tuple[str, str], ...]) -> Map:
+    """Compile the paths once: they are the same for every account, and it takes a while."""
+    rules = [Rule(path, methods=[method], endpoint=f"{method} {path}") for method, path in routes]
+    return Map(rules, converters={"id": Id, "ids": Ids})
 
 
 def one_slash(path: str) -> str:
@@ -125,12 +178,18 @@ def one_slash(path: str) -> str:
     return re.sub("/{2,}", "/", path) if "//" in path else path
 
 
-def _admit(token: str, rate: RateLimit) -> Response | None:
-    """Turn away a request without the token, or beyond the limit."""
+def _admit(token: str, rate: RateLimit, scopes: frozenset[str]) -> Response | None:
+    """Turn away a request without the token, beyond its scope, or beyond the limit."""
     if not _knows_token(token):
         response = _refusal(UNAUTHORISED, "The token is missing or wrong.")
-        if not _is_v2():
-            response.headers["WWW-Authenticate"] = 'Basic realm="Capsule"'
+        challenge = 'Bearer realm="Capsule", error="invalid_token"'
+        response.headers["WWW-Authenticate"] = challenge if _is_v2() else 'Basic realm="Capsule"'
+        return response
+    reads = request.method in READING or request.path.endswith(SEARCHES)
+    if ("read" if reads else "write") not in scopes:
+        response = _refusal(FORBIDDEN, "Requires additional scope")
+        challenge = 'Bearer realm="Capsule", error="insufficient_scope"'
+        response.headers["WWW-Authenticate"] = challenge
         return response
     g.quota = rate.take()
     if g.quota.remaining < 0:
@@ -141,6 +200,14 @@ def _admit(token: str, rate: RateLimit) -> Response | None:
     return None
 
 
+def _lack(paths: Sequence[str]) -> Response | None:
+    """Know nothing of the paths that this server is said not to have."""
+    asked = request.path.removeprefix("/api/v2")
+    if _is_v2() and any(asked == path or asked.startswith(path + "/") for path in paths):
+        return wire.refusal(NOT_FOUND, NAMELESS[NOT_FOUND])
+    return None
+
+
 def _finish(response: Response) -> Response:
     if "quota" in g and response.status_code < FIRST_ERROR:
         _show(g.quota, response)
@@ -148,12 +215,20 @@ def _finish(response: Response) -> Response:
 
 
 def _refuse(error: HTTPException) -> Response:
-    return _refusal(error.code or 500, error.description or error.name)
+    status = error.code or 500
+    if _is_v2() and status in NAMELESS:
+        response = _refusal(status, NAMELESS[status])
+    else:
+        response = _refusal(status, error.description or error.name)
+    methods = getattr(error, "valid_methods", None)
+    if methods:
+        response.headers["Allow"] = ", ".join(sorted(methods))
+    return response
 
 
 def _refuse_change(error: ValidationError) -> Response:
     if _is_v2():
-        return v2.refusal(422, "Validation Failed", error.problems)
+        return wire.refusal(422, "Validation Failed", error.problems)
     return v1.refusal(400, str(error))
 
 
@@ -174,7 +249,7 @@ def _same(sent: str, token: str) -> bool:
 
 
 def _refusal(status: int, message: str) -> Response:
-    return v2.refusal(status, message) if _is_v2() else v1.refusal(status, message)
+    return wire.refusal(status, message) if _is_v2() else v1.refusal(status, message)
 
 
 def _show(quota: Quota, response: Response) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -12,8 +13,16 @@ import click
 
 from capsule_analytics import __version__
 from capsule_analytics.cli import finish, read_token, run
+from capsule_analytics.errors import ArgumentError
 
 DEFAULT_TOKEN = "sandbox"  # noqa: S105
+
+
+def _finite(_context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse what is not a number, which no range keeps out."""
+    if math.isnan(value):
+        raise click.BadParameter("must be a number", param=parameter)
+    return value
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,10 +55,18 @@ DEFAULT_TOKEN = "sandbox"  # noqa: S105
 )
 @click.option(
     "--latency",
-    type=click.FloatRange(0),
+    type=click.FloatRange(0, 3600),
+    callback=_finite,
     default=0.0,
     show_default=True,
     help="Seconds that every answer takes longer.",
+)
+@click.option(
+    "--quirk",
+    "words",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="Answer otherwise where Capsule's own answer is not known; any name lists them all.",
 )
 @click.option("--verbose", is_flag=True, help="Say more about what went wrong.")
 @click.version_option(__version__, prog_name="capsule-sandbox")
@@ -60,6 +77,7 @@ def sandbox(  # noqa: PLR0917 - click passes them by name
     account: Path | None,
     page_limit: int,
     latency: float,
+    words: tuple[str, ...],
     verbose: bool,  # noqa: ARG001 - read by `run`
 ) -> None:
     """Serve a local Capsule CRM, API v1 and v2, until Ctrl-C."""
@@ -68,10 +86,22 @@ def sandbox(  # noqa: PLR0917 - click passes them by name
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    from .quirks import Quirks  # noqa: PLC0415 - not for --help
     from .server import Sandbox  # noqa: PLC0415 - not for --help
 
+    try:
+        quirks = Quirks.of(words)
+    except ArgumentError as error:
+        raise click.BadParameter(str(error), param_hint="--quirk") from error
+
     with Sandbox(
-        account, token=token, host=host, port=port, page_limit=page_limit, latency=latency
+        account,
+        token=token,
+        host=host,
+        port=port,
+        page_limit=page_limit,
+        latency=latency,
+        quirks=quirks,
     ) as served:
         click.echo(f"The sandbox serves {len(served.account)} opportunities: {served.url}")
         shown = token if token == DEFAULT_TOKEN else "..."

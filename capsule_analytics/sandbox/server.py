@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import ipaddress
 import itertools
+import math
 import socket
 import struct
 import threading
@@ -12,13 +13,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import parse_qsl
 
+import orjson
+
 from capsule_analytics.errors import ArgumentError, TransportError, missing_extra
 
-from .account import ORDERS, Account, Order
+from .account import DEFAULTS, ORDERS, Account, Order
 
 try:
     from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
@@ -33,7 +37,14 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from .quirks import Quirks
+
 MOST_BODY = 10_000_000
+MOST_SECONDS = 3600.0
+# A connection that says nothing for so long is closed.
+IDLE = 300.0
+# The log forgets the oldest half of so many, or a sandbox that runs for weeks would not fit.
+MOST_LOGGED = 200_000
 # With this linger a closing socket sends a reset instead of a goodbye.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -75,6 +86,7 @@ class Handler(WSGIRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    timeout = IDLE
 
     def run_wsgi(self) -> None:
         """Answer the request that was read."""
@@ -112,16 +124,48 @@ class Handler(WSGIRequestHandler):
 
     def _body(self) -> bytes | None:
         """Read the whole body, so that the next request starts where this one ends."""
-        length = self.headers.get("Content-Length", "0").strip()
-        if "Transfer-Encoding" in self.headers or not length.isdecimal():
-            self.close_connection = True
-            self.send_error(411)
-            return None
-        if int(length) > MOST_BODY:
-            self.close_connection = True
-            self.send_error(413)
-            return None
-        return self.rfile.read(int(length))
+        lengths = {text.strip() for text in self.headers.get_all("Content-Length", ["0"])}
+        length = lengths.pop()
+        if "Transfer-Encoding" in self.headers:
+            refused = (411, "Send the body with a Content-Length")
+        elif lengths or not (length.isascii() and length.isdecimal()):
+            refused = (400, "Content-Length must be one whole number")
+        elif len(length) > len(str(MOST_BODY)) or int(length) > MOST_BODY:
+            refused = (413, f"The body may have {MOST_BODY} bytes")
+        else:
+            body = self.rfile.read(int(length))
+            if len(body) == int(length):
+                return body
+            refused = (400, "The body ends before its Content-Length")
+        self._refuse(*refused)
+        return None
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Refuse a request whose end cannot be found, so that no other can follow it."""
+        self.close_connection = True
+        body = orjson.dumps({"message": message})
+        headers = [
+            ("Content-Type", "application/json;charset=UTF-8"),
+            ("Content-Length", str(len(body))),
+        ]
+        self._send(f"{status} {HTTPStatus(status).phrase}", headers, [body])
+        # What still arrives must be read, or the system resets the connection and the answer is
+        # lost on its way.
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(1.0)
+            left = MOST_BODY
+            while left > 0 and (got := self.connection.recv(65536)):
+                left -= len(got)
+
+    def send_error(
+        self,
+        code: int,
+        message: str | None = None,
+        explain: str | None = None,  # noqa: ARG002 - the base class's
+    ) -> None:
+        """Refuse what is no request, in JSON and with a status line whatever came."""
+        self._refuse(code, message or HTTPStatus(code).phrase)
 
     def _send(self, status: str, headers: list[tuple[str, str]], chunks: Iterable[bytes]) -> None:
         names = {name.lower() for name, _ in headers}
@@ -218,6 +262,11 @@ class Sandbox:
         The order of lists: ``"id"``, ``"-id"``, ``"updated"``, ``"-updated"`` or ``"name"``.
     faults
         Faults and hooks, see :mod:`capsule_analytics.sandbox.faults`.
+    quirks
+        How to answer where Capsule's own answer is not known, see
+        :class:`capsule_analytics.sandbox.quirks.Quirks`.
+    scopes
+        What the token may do: ``"read"``, ``"write"``, or both.
 
     Attributes
     ----------
@@ -259,11 +308,22 @@ class Sandbox:
         rate_window: float = 3600.0,
         order: Order = "id",
         faults: trouble.Faults | Iterable[trouble.Fault | trouble.Hook] = (),
+        quirks: Quirks = DEFAULTS,
+        scopes: Iterable[str] = ("read", "write"),
     ) -> None:
         if not token:
             raise ArgumentError("token must not be empty.")
         if page_limit < 1:
             raise ArgumentError(f"page_limit must be at least 1, not {page_limit}.")
+        if rate_limit < 1:
+            raise ArgumentError(f"rate_limit must be at least 1, not {rate_limit}.")
+        if not 0 <= latency <= MOST_SECONDS:
+            raise ArgumentError(f"latency must be 0 to {MOST_SECONDS:g} seconds, not {latency}.")
+        if not 0 < rate_window < math.inf:
+            raise ArgumentError(f"rate_window must be a time in seconds, not {rate_window}.")
+        allowed = frozenset(scopes)
+        if not allowed <= {"read", "write"}:
+            raise ArgumentError(f"scopes must be of read and write, not {sorted(allowed)}.")
         if order not in ORDERS:
             raise ArgumentError(f"order must be one of {', '.join(ORDERS)}, not {order!r}.")
         if not _is_loopback(host):
@@ -280,7 +340,15 @@ class Sandbox:
         self._numbers = itertools.count(1)
         self._stopping = threading.Event()
         rate = RateLimit(rate_limit, rate_window)
-        self._api = build(self.account, token=token, page_limit=page_limit, order=order, rate=rate)
+        self._api = build(
+            self.account,
+            token=token,
+            page_limit=page_limit,
+            order=order,
+            rate=rate,
+            quirks=quirks,
+            scopes=allowed,
+        )
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -314,7 +382,7 @@ class Sandbox:
             self._server = Server(self._host, self._port, self._answer, listening.fileno())
         # The interval is how long stopping can take.
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.02,), name="capsule-sandbox", daemon=True
+            target=self._server.serve_forever, args=(0.005,), name="capsule-sandbox", daemon=True
         )
         self._thread.start()
         return self
@@ -368,6 +436,8 @@ class Sandbox:
 
         body = application(environ, cast("StartResponse", note))
         self.faults.call(asked, "after", self.account)
+        if len(self.requests) >= MOST_LOGGED:
+            del self.requests[: MOST_LOGGED // 2]
         self.requests.append(
             Request(asked.number, asked.method, asked.path, asked.query, status, arrived)
         )

@@ -1,4 +1,4 @@
-"""API v1 of the sandbox: XML under ``/api``."""
+"""API v1 of the sandbox: XML under ``/api``, or JSON where the request asks for it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from flask import Response, request
 from lxml import etree
 from werkzeug.exceptions import BadRequest, NotFound
 
-from .rules import Problem, Record, ValidationError
+from .quirks import Quirks
+from .rules import Problem, Record, ValidationError, items, part
+from .wire import natural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .account import Account, Order
 
@@ -22,19 +25,40 @@ DECLARATION = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 # XML 1.0 has no way to write these characters, so they cannot be part of an answer.
 UNWRITABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 BASES = ("FIXED", "HOUR", "DAY", "MONTH", "YEAR")
+MOST = 2**31 - 1
+LONGEST = 18
+BARE = {"xml_declaration": False}
 
 
-def answer(body: bytes, status: int = 200) -> Response:
-    """Build an answer with the content type that v1 sends, which says nothing of XML.
+def wants_json() -> bool:
+    """Say whether the request asks for JSON: by ``Accept`` alone, as v1's own clients do."""
+    return request.accept_mimetypes.best == "application/json"
+
+
+def answer(content: bytes, status: int = 200) -> Response:
+    """Build an answer in XML, with the content type that v1 sends, which says nothing of it.
 
     Parameters
     ----------
-    body
+    content
         The document without its declaration, or nothing.
     status
         The HTTP status.
     """
-    return Response(DECLARATION + body if body else b"", status, content_type="*/*")
+    return Response(DECLARATION + content if content else b"", status, content_type="*/*")
+
+
+def answer_json(content: object, status: int = 200) -> Response:
+    """Build an answer in JSON.
+
+    Parameters
+    ----------
+    content
+        What JSON can hold; v1 writes every value as a string.
+    status
+        The HTTP status.
+    """
+    return Response(orjson.dumps(content), status, content_type="application/json")
 
 
 def refusal(status: int, message: str) -> Response:
@@ -47,52 +71,51 @@ def refusal(status: int, message: str) -> Response:
     message
         What was wrong with the request.
     """
-    error = etree.Element("error")
-    _add(error, "message", message)
-    return answer(etree.tostring(error, encoding="UTF-8"), status)
+    if wants_json():
+        return answer_json({"message": message}, status)
+    return answer(etree.tostring(_element("error", {"message": message}), encoding="UTF-8"), status)
 
 
-def render(record: Record) -> bytes:
-    """Write an opportunity as v1 shows it.
+def shown(record: Record, *, close_date: bool = True) -> dict[str, str]:
+    """Write an opportunity's values as v1 shows them, each as text.
 
     Parameters
     ----------
     record
         The opportunity in the form of API v2.
+    close_date
+        Whether there is an ``actualCloseDate``.
 
     Returns
     -------
-    An ``<opportunity>`` element in UTF-8. Values that are absent are left out, but for an empty
-    ``<description/>``; odd values are written as they stand.
+    The texts by element. Values that are absent are left out, but for an empty description; odd
+    values are written as they stand.
 
     Examples
     --------
-    >>> render({"id": 7, "name": "Shop", "value": {"amount": 1234.5, "currency": "GBP"}})
-    b'<opportunity><id>7</id><name>Shop</name><description/><currency>GBP</currency><value>1234.5</value></opportunity>'
+    >>> shown({"id": 7, "name": "Shop", "value": {"amount": 1234.5, "currency": "GBP"}})
+    {'id': '7', 'name': 'Shop', 'description': '', 'currency': 'GBP', 'value': '1234.5'}
     """
-    root = etree.Element("opportunity")
-    party = record.get("party") or {}
-    value = record.get("value") or {}
-    milestone = record.get("milestone") or {}
-    owner = record.get("owner") or {}
-    _add(root, "id", record["id"])
-    _add(root, "name", record.get("name"))
-    _add(root, "description", record.get("description") or "")
-    _add(root, "partyId", party.get("id"))
-    _add(root, "currency", value.get("currency"))
-    _add(root, "value", value.get("amount"))
-    _add(root, "durationBasis", record.get("durationBasis"))
-    _add(root, "duration", record.get("duration"))
-    _add(root, "expectedCloseDate", _midnight(record.get("expectedCloseOn")))
-    _add(root, "milestoneId", milestone.get("id"))
-    _add(root, "milestone", milestone.get("name"))
-    _add(root, "probability", record.get("probability"))
-    _add(root, "owner", owner.get("username"))
-    _add(root, "actualCloseDate", _midnight(record.get("closedOn")))
-    _add(root, "createdOn", record.get("createdAt"))
-    _add(root, "updatedOn", record.get("updatedAt"))
-    body: bytes = etree.tostring(root, encoding="UTF-8", xml_declaration=False)
-    return body
+    value, milestone = part(record, "value"), part(record, "milestone")
+    values = {
+        "id": record["id"],
+        "name": record.get("name"),
+        "description": record.get("description") or "",
+        "partyId": part(record, "party").get("id"),
+        "currency": value.get("currency"),
+        "value": value.get("amount"),
+        "durationBasis": record.get("durationBasis"),
+        "duration": record.get("duration"),
+        "expectedCloseDate": _midnight(record.get("expectedCloseOn")),
+        "milestoneId": milestone.get("id"),
+        "milestone": milestone.get("name"),
+        "probability": record.get("probability"),
+        "owner": part(record, "owner").get("username"),
+        "actualCloseDate": _midnight(record.get("closedOn")) if close_date else None,
+        "createdOn": record.get("createdAt"),
+        "updatedOn": record.get("updatedAt"),
+    }
+    return {tag: _text(value) for tag, value in values.items() if value is not None}
 
 
 class V1:
@@ -106,28 +129,35 @@ class V1:
         The most records in one answer.
     order
         The order of lists.
+    quirks
+        How to answer where Capsule's own answer is not known.
     """
 
-    def __init__(self, account: Account, page_limit: int, order: Order) -> None:
+    def __init__(self, account: Account, page_limit: int, order: Order, quirks: Quirks) -> None:
         self.account = account
         self.page_limit = page_limit
         self.order = order
-        self._rendered: dict[int, tuple[Record, bytes]] = {}
+        self.quirks = quirks
+        self._rendered: dict[tuple[int, bool], tuple[Record, bytes]] = {}
 
     def routes(self) -> list[tuple[str, str, Callable[..., Response]]]:
         """List the calls: method, path and view."""
         return [
             ("GET", "/api/opportunity", self.list_all),
-            ("GET", "/api/opportunity/<int:number>", self.show),
-            ("PUT", "/api/opportunity/<int:number>", self.update),
-            ("DELETE", "/api/opportunity/<int:number>", self.delete),
-            ("GET", "/api/opportunity/<int:number>/party", self.contacts),
+            ("GET", "/api/opportunity/<id:number>", self.show),
+            ("PUT", "/api/opportunity/<id:number>", self.update),
+            ("DELETE", "/api/opportunity/<id:number>", self.delete),
+            ("GET", "/api/opportunity/<id:number>/party", self.contacts),
+            ("GET", "/api/opportunity/<id:number>/tag", self.tags),
+            ("POST", "/api/opportunity/<id:number>/tag/<name>", self.add_tag),
+            ("DELETE", "/api/opportunity/<id:number>/tag/<name>", self.remove_tag),
             ("GET", "/api/opportunity/milestones", self.milestones),
             ("GET", "/api/opportunity/deleted", self.deleted),
-            ("GET", "/api/party/<int:party>/opportunity", self.list_by_party),
-            ("POST", "/api/party/<int:party>/opportunity", self.create),
-            ("PUT", "/api/party/<int:party>/opportunity/<int:number>", self.move),
+            ("GET", "/api/party/<id:party>/opportunity", self.list_by_party),
+            ("POST", "/api/party/<id:party>/opportunity", self.create),
+            ("PUT", "/api/party/<id:party>/opportunity/<id:number>", self.move),
             ("GET", "/api/resource/currency", self.currencies),
+            ("GET", "/api/users", self.users),
         ]
 
     def list_all(self) -> Response:
@@ -138,9 +168,9 @@ class V1:
         start, limit = _natural("start", 0), _natural("limit", self.page_limit, least=1)
 
         def passes(record: Record) -> bool:
-            if milestone is not None and (record.get("milestone") or {}).get("name") != milestone:
+            if milestone is not None and part(record, "milestone").get("name") != milestone:
                 return False
-            if tag is not None and all(t.get("name") != tag for t in record.get("tags") or []):
+            if tag is not None and all(one.get("name") != tag for one in items(record, "tags")):
                 return False
             return since is None or any(
                 str(record.get(key) or "") >= since for key in ("updatedAt", "createdAt")
@@ -161,8 +191,7 @@ class V1:
         records = self.account.opportunities(
             self.order,
             where=lambda record: (
-                (record.get("party") or {}).get("id") == party
-                or party in contacts.get(record["id"], ())
+                part(record, "party").get("id") == party or party in contacts.get(record["id"], ())
             ),
         )
         start, limit = _natural("start", 0), len(records)
@@ -172,11 +201,15 @@ class V1:
 
     def show(self, number: int) -> Response:
         """Answer one opportunity."""
-        return answer(self._render(self._record(number)))
+        record = self._render(self._record(number))
+        if wants_json():
+            return _json(b'{"opportunity":' + record + b"}")
+        return answer(record)
 
     def create(self, party: int) -> Response:
         """Add an opportunity to a party and say where it is."""
-        changes, contacts = self._belonging(party, _changes())
+        sent = _changes({"currency": self.account.currency})
+        changes, contacts = self._belonging(party, sent)
         record = self.account.create(changes, contacts=contacts)
         response = answer(b"", 201)
         response.headers["Location"] = f"{request.host_url}api/opportunity/{record['id']}"
@@ -184,8 +217,8 @@ class V1:
 
     def update(self, number: int) -> Response:
         """Change the elements that are sent."""
-        party = (self._record(number).get("party") or {}).get("id")
-        changes = _changes()
+        party = part(self._record(number), "party").get("id")
+        changes = self._sent(number)
         contacts: list[int] = []
         if party in self.account.parties:
             changes, contacts = self._belonging(party, changes)
@@ -194,8 +227,7 @@ class V1:
 
     def move(self, party: int, number: int) -> Response:
         """Change the elements that are sent, and the party the opportunity belongs to."""
-        self._record(number)
-        changes, contacts = self._belonging(party, _changes())
+        changes, contacts = self._belonging(party, self._sent(number))
         self.account.update(number, changes, contacts=contacts)
         return answer(b"")
 
@@ -208,61 +240,119 @@ class V1:
     def deleted(self) -> Response:
         """Answer the opportunities deleted at or since a time."""
         since = _since("since") or ""
-        gone = [row for row in list(self.account.deleted) if str(row["deletedAt"]) >= since]
-        root = etree.Element("deletedOpportunities", size=str(len(gone)))
-        for row in gone:
-            item = etree.SubElement(root, "deletedOpportunity")
-            _add(item, "id", row["id"])
-            _add(item, "deletedDate", row["deletedAt"])
-        return answer(etree.tostring(root, encoding="UTF-8"))
+        gone = [
+            {"id": _text(row["id"]), "deletedDate": _text(row["deletedAt"])}
+            for row in list(self.account.deleted)
+            if str(row["deletedAt"]) >= since
+        ]
+        return self._list("deletedOpportunities", "deletedOpportunity", gone)
 
     def contacts(self, number: int) -> Response:
         """Answer the additional contacts of an opportunity."""
         self._record(number)
         known = self.account.parties
         parties = [known[key] for key in self.account.contacts.get(number, []) if key in known]
+        if wants_json():
+            sorts: dict[str, list[dict[str, str]]] = {}
+            for party in parties:
+                sorts.setdefault(_sort(party), []).append(_contact(party))
+            return answer_json({"parties": sorts})
         root = etree.Element("parties", size=str(len(parties)))
-        for party in parties:
-            person = party.get("type") == "person"
-            item = etree.SubElement(root, "person" if person else "organisation")
-            _add(item, "id", party["id"])
-            for key in ("firstName", "lastName") if person else ("name",):
-                _add(item, key, party.get(key))
-            organisation = party.get("organisation") or {}
-            _add(item, "organisationId", organisation.get("id"))
-            _add(item, "organisationName", organisation.get("name"))
+        root.extend(_element(_sort(party), _contact(party)) for party in parties)
         return answer(etree.tostring(root, encoding="UTF-8"))
+
+    def tags(self, number: int) -> Response:
+        """Answer the tags of an opportunity."""
+        names = [{"name": _text(one.get("name"))} for one in items(self._record(number), "tags")]
+        return self._list("tags", "tag", names)
+
+    def add_tag(self, number: int, name: str) -> Response:
+        """Add a tag, which is made if there is none of that name: 201 new, 200 there already."""
+        if any(one.get("name") == name for one in items(self._record(number), "tags")):
+            return answer(b"")
+        self.account.update(number, {"tags": [{"name": name}]}, quirks=Quirks(tags_by_name=True))
+        return answer(b"", 201)
+
+    def remove_tag(self, number: int, name: str) -> Response:
+        """Remove a tag."""
+        if all(one.get("name") != name for one in items(self._record(number), "tags")):
+            raise NotFound(f"The opportunity {number} has no such tag.")
+        self.account.update(number, {"tags": [{"name": name, "_delete": True}]})
+        return answer(b"")
 
     def milestones(self) -> Response:
-        """Answer the milestones of every pipeline."""
-        root = etree.Element("milestones", size=str(len(self.account.milestones)))
-        for row in self.account.milestones:
-            item = etree.SubElement(root, "milestone")
-            _add(item, "id", row["id"])
-            _add(item, "name", row.get("name"))
-            _add(item, "description", row.get("description") or "")
-            _add(item, "probability", row.get("probability"))
-            _add(item, "complete", "true" if row.get("complete") else "false")
-        return answer(etree.tostring(root, encoding="UTF-8"))
+        """Answer every milestone there is or was: v1 knows nothing of pipelines."""
+        rows = [
+            {
+                "id": _text(row["id"]),
+                "name": _text(row.get("name")),
+                "description": _text(row.get("description") or ""),
+                "probability": _text(row.get("probability")),
+                "complete": "true" if row.get("complete") else "false",
+            }
+            for row in self.account.milestones
+        ]
+        return self._list("milestones", "milestone", rows)
 
     def currencies(self) -> Response:
-        """Answer the currency codes."""
-        root = etree.Element("currencies", size=str(len(self.account.currencies)))
-        for code in self.account.currencies:
-            _add(root, "currency", code)
+        """Answer the currency codes of the account."""
+        codes = self.account.currencies
+        if wants_json():
+            return answer_json({"currencies": {"currency": codes}})
+        root = etree.Element("currencies", size=str(len(codes)))
+        for code in codes:
+            etree.SubElement(root, "currency").text = _text(code)
+        return answer(etree.tostring(root, encoding="UTF-8"))
+
+    def users(self) -> Response:
+        """Answer the users."""
+        rows = [
+            {
+                "username": _text(row.get("username")),
+                "name": _text(row.get("name")),
+                "currency": self.account.currency,
+                "loggedIn": "true" if row is self.account.default_user else "false",
+            }
+            for row in self.account.users
+        ]
+        return self._list("users", "user", rows)
+
+    def _list(self, name: str, each: str, rows: Sequence[Mapping[str, str]]) -> Response:
+        """Answer a list of plain rows in the form that is asked for."""
+        if wants_json():
+            bare = self.quirks.v1_bare_row and len(rows) == 1
+            return answer_json({name: {each: rows[0] if bare else rows}})
+        root = etree.Element(name, size=str(len(rows)))
+        root.extend(_element(each, row) for row in rows)
         return answer(etree.tostring(root, encoding="UTF-8"))
 
     def _page(self, records: Iterable[Record]) -> Response:
         parts = [self._render(record) for record in records]
+        if wants_json():
+            bare = self.quirks.v1_bare_row and len(parts) == 1
+            rows = parts[0] if bare else b"[" + b",".join(parts) + b"]"
+            return _json(b'{"opportunities":{"opportunity":' + rows + b"}}")
         opening = b'<opportunities size="%d">' % len(parts)
         return answer(opening + b"".join(parts) + b"</opportunities>")
 
     def _render(self, record: Record) -> bytes:
-        kept = self._rendered.get(record["id"])
+        key = (record["id"], wants_json())
+        kept = self._rendered.get(key)
         if kept is None or kept[0] is not record:
-            kept = (record, render(record))
-            self._rendered[record["id"]] = kept
+            values = shown(record, close_date=self.quirks.v1_close_date)
+            text = (
+                orjson.dumps(values)
+                if key[1]
+                else etree.tostring(_element("opportunity", values), encoding="UTF-8", **BARE)
+            )
+            kept = (record, text)
+            self._rendered[key] = kept
         return kept[1]
+
+    def _sent(self, number: int) -> dict[str, Any]:
+        """Read a change; an amount or currency that comes alone joins the one that is there."""
+        have = part(self._record(number), "value")
+        return _changes({"currency": self.account.currency, **have})
 
     def _record(self, number: int) -> Record:
         record = self.account.get(number)
@@ -287,14 +377,44 @@ class V1:
         return {**changes, "party": {"id": organisation["id"]}}, [number]
 
 
-def _add(parent: etree._Element, tag: str, value: object) -> None:
+def _json(content: bytes) -> Response:
+    return Response(content, content_type="application/json")
+
+
+def _element(tag: str, values: Mapping[str, str]) -> etree._Element:
+    element = etree.Element(tag)
+    for name, text in values.items():
+        etree.SubElement(element, name).text = text or None
+    return element
+
+
+def _text(value: object) -> str:
+    """Write a value as v1 does: every one is text, in XML and in JSON."""
     if value is None:
-        return
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, float):
         # Never in powers of ten: 1e16 is no amount that anybody writes.
         value = format(Decimal(repr(value)), "f")
-    text = UNWRITABLE.sub("", str(value))
-    etree.SubElement(parent, tag).text = text or None
+    return UNWRITABLE.sub("", str(value))
+
+
+def _sort(party: Record) -> str:
+    return "person" if party.get("type") == "person" else "organisation"
+
+
+def _contact(party: Record) -> dict[str, str]:
+    """Write a party as v1 lists it beside an opportunity."""
+    names = ("firstName", "lastName") if _sort(party) == "person" else ("name",)
+    employer = part(party, "organisation")
+    values = {
+        "id": party["id"],
+        **{name: party.get(name) for name in names},
+        "organisationId": employer.get("id"),
+        "organisationName": employer.get("name"),
+    }
+    return {name: _text(value) for name, value in values.items() if value is not None}
 
 
 def _midnight(day: object) -> object:
@@ -309,9 +429,10 @@ def _natural(name: str, default: int, least: int = 0) -> int:
     text = request.args.get(name)
     if text is None:
         return default
-    if not text.isdecimal() or int(text) < least:
-        raise BadRequest(f"{name} must be a whole number of at least {least}.")
-    return int(text)
+    number = natural(text, MOST)
+    if number is None or number < least:
+        raise BadRequest(f"{name} must be a whole number from {least} to {MOST}.")
+    return number
 
 
 def _since(name: str) -> str | None:
@@ -326,9 +447,13 @@ def _since(name: str) -> str | None:
     return f"{year}-{month}-{day}T{hour}:{minute}:{second}Z"
 
 
-def _changes() -> dict[str, Any]:
-    """Read the ``<opportunity>`` that is sent into the form of API v2."""
-    sent = _elements()
+def _changes(usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the opportunity that is sent into the form of API v2.
+
+    An amount without a currency, or a currency without an amount, takes the usual one: in v1 the
+    two are elements of their own.
+    """
+    sent = _values()
     changes: dict[str, Any] = {}
     for tag, (name, read) in READ.items():
         if tag in sent:
@@ -343,19 +468,21 @@ def _changes() -> dict[str, Any]:
     if "value" in sent:
         value["amount"] = None if sent["value"] is None else _number(sent["value"])
     if value:
-        changes["value"] = value
+        changes["value"] = {"currency": usual.get("currency"), **value}
     if changes.get("durationBasis") not in (None, *BASES):
         message = f"durationBasis must be one of {', '.join(BASES)}"
         raise ValidationError([Problem("durationBasis", message)])
     return changes
 
 
-def _elements() -> dict[str, str | None]:
-    """Read the body: the text of each element, None where it is empty."""
+def _values() -> dict[str, str | None]:
+    """Read the body, XML or JSON: the text of each value, None where it is empty."""
+    if request.mimetype == "application/json":
+        return _json_values()
     parser = etree.XMLParser(resolve_entities=False, no_network=True)
     try:
         root = etree.fromstring(request.get_data(), parser)
-    except etree.XMLSyntaxError as error:
+    except (etree.XMLSyntaxError, ValueError) as error:
         raise BadRequest("The request body is not XML.") from error
     if root.tag != "opportunity":
         raise BadRequest("The request body must be an opportunity element.")
@@ -364,6 +491,17 @@ def _elements() -> dict[str, str | None]:
         for child in root
         if isinstance(child.tag, str)
     }
+
+
+def _json_values() -> dict[str, str | None]:
+    try:
+        content = orjson.loads(request.get_data())
+    except orjson.JSONDecodeError as error:
+        raise BadRequest("The request body is not JSON.") from error
+    record = content.get("opportunity") if isinstance(content, dict) else None
+    if not isinstance(record, dict):
+        raise BadRequest("The request body must hold an opportunity.")
+    return {name: _text(value).strip() or None for name, value in record.items()}
 
 
 def _day(text: str) -> str:
@@ -376,7 +514,8 @@ def _number(text: str) -> int | float | str:
         number = Decimal(text)
     except InvalidOperation:
         return text
-    if not number.is_finite():
+    # A power of ten such as 1e999999 is short to write and endless to work with.
+    if not number.is_finite() or abs(number.adjusted()) > LONGEST:
         return text
     return int(number) if number == number.to_integral_value() else float(number)
 

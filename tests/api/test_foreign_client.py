@@ -86,10 +86,11 @@ def test_it_filters_and_orders(client: Any) -> None:
 
 
 def test_it_lists_milestones_users_and_currencies(client: Any) -> None:
-    assert len(client.list_milestone()["milestones"]) == 5
+    # Those of the first pipeline, as Capsule's own answer is.
+    assert len(client.list_milestone()["milestones"]) == 4
     assert client.get_current_user()["user"]["username"] == "sarah"
     assert len(client.list_users()["users"]) == 2
-    assert client.list_currencies()["currencies"][1]["code"] == "EUR"
+    assert {"code": "EUR", "symbol": "€"} in client.list_currencies()["currencies"]
 
 
 def test_its_errors_are_the_right_ones(client: Any) -> None:

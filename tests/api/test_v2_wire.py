@@ -12,7 +12,7 @@ import pytest
 
 from capsule_analytics import opportunities_from_pages
 from capsule_analytics.api import _v2
-from capsule_analytics.api._protocol import Query
+from capsule_analytics.api._protocol import Field, Query
 from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.load._frame import assemble, milestone_frame
 from capsule_analytics.schema import RAW_NAMES, Pipeline
@@ -27,7 +27,10 @@ RECORD: dict[str, Any] = {
     "description": "two\nlines",
     "owner": {"id": 1, "username": "sarah", "name": "Sarah Holt"},
     "team": {"id": 2, "name": "North"},
-    "milestone": {"id": 4, "name": "Lost", "lastOpenMilestone": {"id": 2, "name": "Bid"}},
+    "milestone": {"id": 4, "name": "Lost"},
+    "lastOpenMilestone": {"id": 2, "name": "Bid"},
+    "lastStageChangedAt": "2026-02-10T12:30:00Z",
+    "lastContactedAt": "2026-02-09T08:00:00Z",
     "value": {"amount": 500.5, "currency": "GBP"},
     "expectedCloseOn": "2026-03-31",
     "probability": 0,
@@ -89,7 +92,7 @@ def checks(made: Pipeline, opportunity_id: int) -> dict[str, str]:
             _v2.list_page(Query(), 3, 20),
             "GET",
             "/opportunities",
-            {"page": "3", "perPage": "20"},
+            {"page": "3", "perPage": "20", "embed": "meta"},
         ),
         (
             _v2.list_page(
@@ -102,13 +105,13 @@ def checks(made: Pipeline, opportunity_id: int) -> dict[str, str]:
             ),
             "GET",
             "/opportunities",
-            {"page": "1", "perPage": "100", "embed": "tags", "since": "2026-03-01T10:00:00Z"},
+            {"page": "1", "perPage": "100", "embed": "tags,meta", "since": "2026-03-01T10:00:00Z"},
         ),
         (
             _v2.list_page(Query(party_id=5), 1, 10),
             "GET",
             "/parties/5/opportunities",
-            {"page": "1", "perPage": "10"},
+            {"page": "1", "perPage": "10", "embed": "meta"},
         ),
         (
             _v2.deleted(datetime(2026, 3, 1, 9, 30, tzinfo=UTC), 2),
@@ -118,6 +121,27 @@ def checks(made: Pipeline, opportunity_id: int) -> dict[str, str]:
         ),
         (_v2.milestones(1), "GET", "/milestones", {"page": "1", "perPage": "100"}),
         (_v2.pipelines(2), "GET", "/pipelines", {"page": "2", "perPage": "100"}),
+        (
+            _v2.all_pipelines(2),
+            "GET",
+            "/pipelines",
+            {"page": "2", "perPage": "100", "includeDeleted": "true"},
+        ),
+        (
+            _v2.milestones_of(31, 1),
+            "GET",
+            "/pipelines/31/milestones",
+            {"page": "1", "perPage": "100"},
+        ),
+        (_v2.milestones_of_all(3), "GET", "/milestones/all", {"page": "3", "perPage": "100"}),
+        (_v2.milestone(304), "GET", "/milestones/304", {}),
+        (_v2.teams(1), "GET", "/teams", {"page": "1", "perPage": "100"}),
+        (
+            _v2.field_definitions(1),
+            "GET",
+            "/opportunities/fields/definitions",
+            {"page": "1", "perPage": "100"},
+        ),
         (_v2.lost_reasons(1), "GET", "/lostreasons", {"page": "1", "perPage": "100"}),
         (_v2.currencies(), "GET", "/currencies", {}),
         (_v2.users(), "GET", "/users", {}),
@@ -137,7 +161,7 @@ def test_each_call_goes_where_the_documentation_says(
 def test_milestone_tag_and_owner_go_through_the_filters_endpoint() -> None:
     request = _v2.list_page(Query(milestone="Bid", tag="key", owner="7", embed=("tags",)), 2, 50)
     assert (request.method, request.path) == ("POST", "/opportunities/filters/results")
-    assert request.params == {"page": "2", "perPage": "50", "embed": "tags"}
+    assert request.params == {"page": "2", "perPage": "50", "embed": "tags,meta"}
     assert request.reads  # it changes nothing, so it may be sent again
     assert orjson.loads(request.body or b"") == {
         "filter": {
@@ -256,17 +280,25 @@ def test_every_key_is_read_as_it_came_under_the_names_of_the_frame() -> None:
         "milestone": "Lost",
         "milestone_id": 4,
         "pipeline": None,
+        "pipeline_id": None,
         "probability": 0,
         "owner": "sarah",
+        "owner_id": 1,
         "created_at": "2026-01-05T09:00:00Z",
         "updated_at": "2026-02-10T12:30:00Z",
+        "last_stage_changed_at": "2026-02-10T12:30:00Z",
+        "last_contacted_at": "2026-02-09T08:00:00Z",
         "closed_at": "2026-02-10",
         "last_open_milestone": "Bid",
+        "last_open_milestone_id": 2,
         "lost_reason": "Price",
+        "lost_reason_id": 1,
+        "counts_for_conversion": None,
         "team": "North",
+        "team_id": 2,
         "party": "Ada Byron",
         "tags": ("key account", "public"),
-        "fields": {"Region": "Leeds"},
+        "fields": (Field(5, "Region", None, "Leeds"),),
     }
 
 
@@ -308,7 +340,7 @@ def test_tags_and_fields_are_there_only_when_they_were_sent() -> None:
     assert "tags" not in _v2.parse_page(page(without), {}).columns
     found = _v2.parse_page(page(without, with_tags), {}).columns
     assert found["tags"] == [None, ()]
-    assert found["fields"] == [None, {}]
+    assert found["fields"] == [None, ()]
 
 
 def test_odd_tags_and_fields_are_passed_over() -> None:
@@ -318,7 +350,7 @@ def test_odd_tags_and_fields_are_passed_over() -> None:
         fields=[{"definition": {"name": "Size"}, "value": 3}, None, "x"],
     )
     assert record["tags"] == ("a",)
-    assert record["fields"] == {"Size": 3}
+    assert record["fields"] == (Field(None, "Size", None, 3),)
     assert columns(id=1, tags="a", fields=3)["tags"] is None
 
 

@@ -11,15 +11,23 @@ import pytest
 from deals import AS_OF, MILESTONES, deals
 
 from capsule_analytics import opportunities_from_pages
+from capsule_analytics.api import Field
 from capsule_analytics.errors import DataError
 from capsule_analytics.load import _columns as _buffers
-from capsule_analytics.load._frame import Assembler, assemble, finish_pipeline, milestone_frame
+from capsule_analytics.load._frame import (
+    Assembler,
+    Setting,
+    assemble,
+    finish_pipeline,
+    milestone_frame,
+)
 from capsule_analytics.schema import COLUMNS, RAW_NAMES, Pipeline, status_of, total_contract_value
 
 TYPES = {
     "name": "string",
     "description": "string",
     "party_id": "Int64",
+    "party": "category",
     "currency": "category",
     "value": "float64",
     "duration_basis": "category",
@@ -28,15 +36,21 @@ TYPES = {
     "milestone": "category",
     "milestone_id": "Int64",
     "pipeline": "category",
+    "pipeline_id": "Int64",
     "probability": "float64",
     "owner": "category",
+    "owner_id": "Int64",
+    "team": "category",
+    "team_id": "Int64",
     "created_at": "datetime64[us, UTC]",
     "updated_at": "datetime64[us, UTC]",
+    "last_stage_changed_at": "datetime64[us, UTC]",
+    "last_contacted_at": "datetime64[us, UTC]",
     "closed_at": "datetime64[us, UTC]",
     "last_open_milestone": "category",
+    "last_open_milestone_id": "Int64",
     "lost_reason": "category",
-    "team": "category",
-    "party": "category",
+    "counts_for_conversion": "boolean",
     "tcv": "float64",
     "status": "category",
 }
@@ -93,7 +107,9 @@ def test_the_types_do_not_depend_on_what_is_in_there() -> None:
         "duration": 2, "expected_close": "2026-11-01", "milestone_id": 2, "probability": 50,
         "owner": "o", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
         "closed_at": "2026-01-01", "last_open_milestone": "Lead", "lost_reason": "r", "team": "t",
-        "party": "p",
+        "party": "p", "pipeline_id": 7, "owner_id": 8, "team_id": 9, "last_open_milestone_id": 1,
+        "last_stage_changed_at": "2026-01-01T00:00:00Z", "counts_for_conversion": True,
+        "last_contacted_at": "2026-01-01T00:00:00Z",
     }  # fmt: skip
     empty = dict.fromkeys(RAW_NAMES)
     for rows in ([full], [full, empty], [{**empty, "id": 1}]):
@@ -110,6 +126,9 @@ def test_the_milestones_are_typed_too() -> None:
             "probability": "float64",
             "complete": "bool",
             "pipeline": "string",
+            "pipeline_id": "Int64",
+            "days_until_stale": "Int64",
+            "archived": "bool",
         }
     assert table.index.name == "id"
     assert table["probability"].tolist() == [0.1, 0.5, 0.9, 1.0, 0.0]
@@ -248,7 +267,7 @@ def test_out_of_range_is_told_with_the_record() -> None:
 def test_the_id_counts_before_the_name() -> None:
     made = deals([{"milestone_id": 4, "milestone": "Lead"}, {"milestone_id": 4, "milestone": None}])
     frame = made.opportunities
-    assert frame["milestone"].tolist() == ["Won", "Won"]
+    assert frame["milestone"].tolist() == ["Lead", "Won"]  # a deal keeps the name it came with
     assert frame["status"].tolist() == ["won", "won"]
 
 
@@ -258,15 +277,98 @@ def test_without_an_id_the_name_counts_and_brings_the_id() -> None:
     assert frame["pipeline"].tolist() == ["Sales"]
 
 
-def test_an_unknown_id_falls_back_to_the_name() -> None:
+def test_an_unknown_id_is_never_joined_by_the_name() -> None:
     made = deals(
         [{"milestone_id": 99, "milestone": "Won"}, {"milestone_id": 99, "milestone": "Gone"}]
     )
-    assert made.opportunities["status"].tolist() == ["won", "open"]
-    assert made.opportunities["milestone_id"].tolist() == [4, 99]
+    assert made.opportunities["status"].tolist() == ["open", "open"]
+    assert made.opportunities["milestone_id"].tolist() == [99, 99]
     assert made.opportunities["milestone"].tolist() == ["Won", "Gone"]
     assert (2, "unknown_milestone") in found(made)
-    assert (1, "unknown_milestone") not in found(made)
+    assert (1, "unknown_milestone") in found(made)
+    assert made.unknown_milestones == 2
+
+
+def test_milestones_of_which_some_lack_an_id() -> None:
+    """The others keep theirs, and of two with one id the first counts."""
+    made = pipeline(
+        raw({"id": 1, "milestone_id": 4}, {"id": 2, "milestone": "Loose"}),
+        milestones=[*MILESTONES, {"name": "Loose", "probability": 100, "complete": True},
+                    {**MILESTONES[0], "id": 4}],
+    )  # fmt: skip
+    assert made.opportunities["status"].tolist() == ["won", "won"]
+    assert made.milestones.index.tolist() == [1, 2, 3, 4, 5, -1]
+
+
+def test_owners_and_teams_of_one_id_go_by_one_name() -> None:
+    rows = [
+        {"owner": "ada.b", "owner_id": 8, "updated_at": "2026-01-01T00:00:00Z", "team_id": 4,
+         "team": "Old"},
+        {"owner": "ada", "owner_id": 8, "updated_at": "2026-03-01T00:00:00Z", "team_id": 4,
+         "team": "New"},
+        {"owner": None, "owner_id": 8},
+        {"owner": "ada.b", "owner_id": 9},
+    ]  # fmt: skip
+    frame = deals(rows).opportunities
+    assert frame["owner"].tolist() == ["ada", "ada", "ada", "ada.b"]
+    assert frame["team"].tolist()[:2] == ["New", "New"]
+    listed = pipeline(raw(*({"id": n, **row} for n, row in enumerate(rows))), usernames={8: "a.h"})
+    assert listed.opportunities["owner"].tolist() == ["a.h", "a.h", "a.h", "ada.b"]
+
+
+def test_which_lost_deals_count_stands_with_their_reason() -> None:
+    rows = [
+        {"id": 1, "milestone_id": 5, "lost_reason_id": 93},
+        {"id": 2, "milestone_id": 5, "lost_reason_id": 94},
+        {"id": 3, "milestone_id": 5, "lost_reason_id": 95},
+        {"id": 4, "milestone_id": 1, "lost_reason_id": 94},
+        {"id": 5, "milestone_id": 5},
+    ]
+    page = raw(*rows) | {"lost_reason_id": [row.get("lost_reason_id") for row in rows]}
+    frame = pipeline(page, lost_reasons={93: True, 94: False}).opportunities
+    counts = frame["counts_for_conversion"]
+    assert counts.astype(object).where(counts.notna(), None).tolist() == [
+        True, False, None, None, None,
+    ]  # fmt: skip
+
+
+FIELDS = [
+    Field(1, "Ref", "Framework", "text"), Field(2, "Ref", "Licence", "number"),
+    Field(3, "Seats", None, "number"), Field(4, "Signed", "Contract", "boolean"),
+    Field(5, "Starts", "Contract", "date"), Field(6, "Folder", None, "link"),
+]  # fmt: skip
+
+
+def test_custom_fields_have_their_types_and_keys_of_their_own() -> None:
+    held = (
+        Field(1, "Ref", None, "7"), Field(2, "Ref", None, "7.5"), Field(3, "Seats", None, "12"),
+        Field(4, "Signed", None, value=False), Field(5, "Starts", None, "2026-04-15"),
+        Field(6, "Folder", None, None), Field(9, "Unlisted", None, "3"),
+    )  # fmt: skip
+    made = pipeline(raw({"id": 1, "fields": held}), definitions=FIELDS)
+    assert made.opportunities["fields"].loc[1] == {
+        "Framework: Ref": "7", "Licence: Ref": 7.5, "Seats": 12, "Signed": False,
+        "Starts": date(2026, 4, 15), "Unlisted": "3",
+    }  # fmt: skip
+    assert "field_type" not in set(made.issues["check"])
+
+
+@pytest.mark.parametrize(
+    ("which", "value", "kept"),
+    [
+        (3, "many", "many"), (3, True, True), (3, "1e999", "1e999"), (4, "true", "true"),
+        (5, "2026-02-30", "2026-02-30"), (5, 7, 7), (1, ["x"], "['x']"),
+    ],
+)  # fmt: skip
+def test_a_field_of_another_type_stays_as_it_came_and_is_told(
+    which: int, value: object, kept: object
+) -> None:
+    name = FIELDS[which - 1].name
+    made = pipeline(
+        raw({"id": 1, "fields": (Field(which, name, None, value),)}), definitions=FIELDS
+    )
+    assert list(made.opportunities["fields"].loc[1].values()) == [kept]
+    assert found(made).count((1, "field_type")) == 1
 
 
 def test_milestones_without_ids_join_by_name() -> None:
@@ -485,8 +587,7 @@ def test_pages_and_milestones_are_not_changed() -> None:
     assembler.add(page)
     made = finish_pipeline(
         assembler,
-        milestones,
-        currencies=["GBP"],
+        Setting(milestones, ["GBP"]),
         loaded_at=pd.Timestamp("2026-10-15", tz="UTC"),
         as_of=date(2026, 10, 15),
         account="",

@@ -18,7 +18,7 @@ from lxml import etree
 from capsule_analytics import opportunities_from_pages
 from capsule_analytics.load import _columns as _buffers
 from capsule_analytics.load import _frame as _assemble
-from capsule_analytics.load._frame import assemble, milestone_frame
+from capsule_analytics.load._frame import Setting, assemble, milestone_frame
 from capsule_analytics.schema import RAW_NAMES, Pipeline
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_leaving_out_what_is_gone_leaves_the_rest_as_it_is(
     assembler = _assemble.Assembler(typed=True)
     assembler.add({name: [row.get(name) for row in rows] for name in RAW_NAMES})
     milestones = milestone_frame(MILESTONES, typed=True)
-    frame, findings = assembler.finish(milestones, gone=frozenset({gone}))
+    frame, findings = assembler.finish(Setting(milestones), gone=frozenset({gone}))
     without = _assemble.Assembler(typed=True)
     rest = [row for row in rows if row["id"] != gone]
     without.add({name: [row.get(name) for row in rest] for name in RAW_NAMES})

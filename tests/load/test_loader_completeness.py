@@ -197,15 +197,15 @@ class TestCovers:
     """Windows prove coverage only when shared, unchanged records link start and end."""
 
     def test_adjacent_windows_prove_nothing(self) -> None:
-        assert not covers([Window(0, 2, [1, 2]), Window(2, 2, [3], is_last=True)], set())
+        assert not covers([Window(0, 2, [1, 2]), Window(2, 2, [3], is_last=True)], set(), 0)
 
     def test_a_link_through_a_changed_record_does_not_count(self) -> None:
         windows = [Window(0, 2, [1, 2]), Window(0, 3, [1, 2, 3]), Window(2, 2, [3], is_last=True)]
-        assert covers(windows, set())
-        assert not covers(windows, {3})
+        assert covers(windows, set(), 0)
+        assert not covers(windows, {3}, 0)
 
     def test_the_end_must_be_reached(self) -> None:
-        assert not covers([Window(0, 2, [1, 2]), Window(1, 2, [2, 3])], set())
+        assert not covers([Window(0, 2, [1, 2]), Window(1, 2, [2, 3])], set(), 0)
 
     def test_nothing_read_covers_nothing(self) -> None:
-        assert not covers([], set())
+        assert not covers([], set(), 0)

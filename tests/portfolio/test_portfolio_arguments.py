@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 import capsule_analytics as ca
-from capsule_analytics.errors import ArgumentError
+from capsule_analytics.errors import ArgumentError, DataError, MissingExtraError
 from capsule_analytics.portfolio import Portfolio
 
 
@@ -68,3 +69,38 @@ def test_a_group_that_is_named_twice_counts_once(portfolio: Portfolio) -> None:
     pd.testing.assert_frame_equal(
         portfolio.by_month(by=["owner", "owner"]), portfolio.by_month(by="owner")
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "package", "extra"),
+    [
+        ("s3://bucket/export", "s3fs", "s3"),
+        ("simplecache::s3a://bucket/export", "s3fs", "s3"),
+        ("gs://bucket/export", "gcsfs", "gcs"),
+        ("az://container/export", "adlfs", "azure"),
+        ("abfss://container@account.example/export", "adlfs", "azure"),
+    ],
+)
+def test_a_cloud_whose_file_system_is_missing_names_its_extra(
+    address: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError) as told:
+        Portfolio(address)
+    assert str(told.value) == (
+        f"A portfolio at {address}, read with {package}, needs an optional dependency: "
+        f'pip install "capsule-analytics[{extra}]"'
+    )
+
+
+def test_another_file_system_that_is_missing_is_named_by_fsspec(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "paramiko", None)
+    with pytest.raises(MissingExtraError, match=r"sftp://host/export: .*paramiko"):
+        Portfolio("sftp://host/export")
+
+
+def test_an_address_that_no_file_system_knows_is_refused() -> None:
+    with pytest.raises(DataError, match="nosuch://bucket/export"):
+        Portfolio("nosuch://bucket/export")

@@ -241,7 +241,7 @@ def test_full_correlation_of_many_deals_fits_on_the_lattice() -> None:
 
 def test_correlation_without_scipy_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.special", None)
-    with pytest.raises(MissingExtraError, match=r"capsule-analytics\[forecast\]"):
+    with pytest.raises(MissingExtraError, match=r"capsule-analytics\[risk\]"):
         distribution([1, 2], [0.5, 0.5], correlation=0.2)
     assert distribution([1], [0.5]).mean == 0.5  # independent deals do without
 

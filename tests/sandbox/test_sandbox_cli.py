@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
+from click.testing import CliRunner
 from sandbox_account import account
 
 from capsule_analytics import __version__
 from capsule_analytics.sandbox import Sandbox
+from capsule_analytics.sandbox.cli import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,6 +103,13 @@ def test_page_limit_reaches_the_server(file: Path) -> None:
         assert b'size="2"' in answer.content
 
 
+def test_a_quirk_reaches_the_server(file: Path) -> None:
+    with running("--account", str(file), "--quirk", "milestones_all") as (url, _, _):
+        headers = {"Authorization": "Bearer sandbox"}
+        answer = requests.get(url + "/api/v2/milestones/all", headers=headers, timeout=5)
+        assert answer.status_code == 404
+
+
 def test_trouble_is_one_line_and_status_1(file: Path, tmp_path: Path) -> None:
     with Sandbox(account()) as other:
         port = other.url.rpartition(":")[2]
@@ -120,9 +129,24 @@ def test_trouble_is_one_line_and_status_1(file: Path, tmp_path: Path) -> None:
         assert result.stderr.count("\n") == 1
 
 
-def test_wrong_usage_is_status_2() -> None:
-    for arguments in (["--port", "x"], ["--account", "nowhere"], ["--token-file", "nowhere"]):
-        assert run(*arguments).returncode == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "x"],
+        ["--account", "nowhere"],
+        ["--token-file", "nowhere"],
+        ["--latency", "nan"],
+        ["--latency", "inf"],
+        ["--latency", "-1"],
+        ["--page-limit", "0"],
+        ["--quirk", "nothing"],
+        ["--quirk", "goal_value=half"],
+    ],
+)
+def test_wrong_usage_is_status_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(sandbox, arguments)
+    assert result.exit_code == 2
+    assert "Error: " in result.stderr
 
 
 def test_without_the_extra_the_error_names_it() -> None:

@@ -326,3 +326,81 @@ def test_a_wrong_token_is_refused(sandbox: Sandbox, credentials: tuple[str, str]
 def test_lists_come_in_the_order_asked_of_the_sandbox(order: Any, first: int) -> None:
     with Sandbox(account(), order=order) as ordered:
         assert ids(ordered, "/opportunity?limit=1") == [first]
+
+
+def call_json(sandbox: Sandbox, method: str, path: str, body: Any = None) -> requests.Response:
+    return requests.request(
+        method,
+        sandbox.url + "/api" + path,
+        json=body,
+        auth=(sandbox.token, "x"),
+        headers={"Accept": "application/json"},
+        timeout=5,
+    )
+
+
+def read_json(sandbox: Sandbox, path: str) -> Any:
+    answer = call_json(sandbox, "GET", path)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "application/json"
+    return answer.json()
+
+
+def test_json_says_the_same_as_xml_and_every_value_is_text(sandbox: Sandbox) -> None:
+    record = read_json(sandbox, "/opportunity/103")["opportunity"]
+    xml = shown(read(sandbox, "/opportunity/103"))
+    assert record == {key: text or "" for key, text in xml.items()}
+    assert {type(value) for value in record.values()} == {str}
+    page = read_json(sandbox, "/opportunity?start=1&limit=2")
+    assert [row["id"] for row in page["opportunities"]["opportunity"]] == ["102", "103"]
+    milestone = read_json(sandbox, "/opportunity/milestones")["milestones"]["milestone"][2]
+    assert (milestone["probability"], milestone["complete"]) == ("100", "true")
+    gone = read_json(sandbox, "/opportunity/deleted")["deletedOpportunities"]
+    assert gone == {"deletedOpportunity": [{"id": "90", "deletedDate": "2026-01-20T10:00:00Z"}]}
+    assert read_json(sandbox, "/resource/currency")["currencies"]["currency"][0] == "GBP"
+    contacts = read_json(sandbox, "/opportunity/101/party")["parties"]
+    assert contacts == {"person": [{"id": "12", "firstName": "Bo", "lastName": "Free"}]}
+    assert call_json(sandbox, "GET", "/opportunity/999").json()["message"]
+
+
+def test_json_is_written_as_xml_is(sandbox: Sandbox) -> None:
+    new = {"opportunity": {"name": "New", "milestone": "Lead", "value": 99.95, "currency": "USD"}}
+    answer = call_json(sandbox, "POST", "/party/10/opportunity", new)
+    assert answer.status_code == 201
+    record = shown(read(sandbox, answer.headers["Location"].partition("/api")[2]))
+    assert (record["name"], record["value"], record["currency"]) == ("New", "99.95", "USD")
+    call_json(
+        sandbox, "PUT", "/opportunity/107", {"opportunity": {"value": "5", "description": ""}}
+    )
+    record = shown(read(sandbox, "/opportunity/107"))
+    assert (record["value"], record["currency"], record["description"]) == ("5", "USD", None)
+
+
+def names(sandbox: Sandbox, number: int) -> list[str]:
+    found: list[str] = read(sandbox, f"/opportunity/{number}/tag").xpath("tag/name/text()")
+    return found
+
+
+def test_tags_come_and_go_by_name(sandbox: Sandbox) -> None:
+    assert names(sandbox, 102) == ["key account"]
+    assert call(sandbox, "POST", "/opportunity/102/tag/key%20account").status_code == 200
+    assert call(sandbox, "POST", "/opportunity/102/tag/R%26D").status_code == 201
+    assert names(sandbox, 102) == ["key account", "R&D"]
+    assert ids(sandbox, "/opportunity?tag=R%26D") == [102]
+    assert call(sandbox, "DELETE", "/opportunity/102/tag/key%20account").status_code == 200
+    assert call(sandbox, "DELETE", "/opportunity/102/tag/key%20account").status_code == 404
+    assert names(sandbox, 102) == ["R&D"]
+    assert call(sandbox, "POST", "/opportunity/999/tag/a").status_code == 404
+
+
+def test_users(sandbox: Sandbox) -> None:
+    users = read(sandbox, "/users")
+    assert users.xpath("user/username/text()") == ["sarah", "tom"]
+    assert users.xpath("user/loggedIn/text()") == ["true", "false"]
+
+
+def test_every_milestone_there_is_or_was(sandbox: Sandbox) -> None:
+    sandbox.account.delete_milestone(1)
+    sandbox.account.archive_pipeline(2)
+    milestones = read(sandbox, "/opportunity/milestones")
+    assert milestones.xpath("milestone/id/text()") == ["1", "2", "3", "4", "5"]

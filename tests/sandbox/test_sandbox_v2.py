@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -18,7 +20,7 @@ from sandbox_account import SARAH, account, deal
 
 from capsule_analytics.errors import ArgumentError, DataError, TransportError
 from capsule_analytics.sample import account_path
-from capsule_analytics.sandbox import Account, Fault, Hook, Sandbox
+from capsule_analytics.sandbox import Account, Fault, Hook, Sandbox, app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +130,7 @@ def test_fifty_a_page_unless_asked(sandbox: Sandbox) -> None:
     assert len(ids(read(sandbox, "/opportunities?perPage=100"))) == 66
 
 
-@pytest.mark.parametrize("query", ["page=0", "page=x", "perPage=0", "perPage=101", "since=soon"])
+@pytest.mark.parametrize("query", ["page=0", "page=x", "perPage=0", "perPage=101"])
 def test_a_parameter_that_makes_no_sense_is_refused(sandbox: Sandbox, query: str) -> None:
     answer = call(sandbox, "GET", "/opportunities?" + query)
     assert answer.status_code == 400
@@ -158,25 +160,79 @@ def test_opportunities_of_a_party(sandbox: Sandbox) -> None:
 def test_several_by_id(sandbox: Sandbox) -> None:
     assert ids(read(sandbox, "/opportunities/104,101,999")) == [104, 101]
     assert call(sandbox, "GET", "/opportunities/101,x").status_code == 404
-    assert call(sandbox, "GET", "/opportunities/1,2,3,4,5,6,7,8,9,10,11").status_code == 404
+    assert len(ids(read(sandbox, "/opportunities/1,2,3,4,5,6,101,102,103,104"))) == 4
+    refused = call(sandbox, "GET", "/opportunities/1,2,3,4,5,6,7,8,9,10,11")
+    assert (refused.status_code, refused.json()) == (422, {"message": "Too many ids"})
 
 
 def test_the_lists_beside_the_opportunities(sandbox: Sandbox) -> None:
-    milestones = read(sandbox, "/milestones")["milestones"]
-    assert [row["pipeline"]["id"] for row in milestones] == [1, 1, 1, 1, 2]
-    assert [row["id"] for row in read(sandbox, "/pipelines/2/milestones")["milestones"]] == [5]
-    assert [row["name"] for row in read(sandbox, "/pipelines")["pipelines"]] == [
-        "Sales",
-        "Renewals",
-    ]
-    assert read(sandbox, "/currencies")["currencies"][0] == {"code": "GBP"}
-    assert read(sandbox, "/lostreasons")["lostReasons"] == [{"id": 1, "name": "Price"}]
+    assert [row["name"] for row in read(sandbox, "/lostreasons")["lostReasons"]] == ["Price"]
     assert [row["username"] for row in read(sandbox, "/users")["users"]] == ["sarah", "tom"]
+    assert read(sandbox, "/users/2")["user"]["name"] == "Tom Reed"
     assert read(sandbox, "/users/current")["user"]["username"] == "sarah"
     assert read(sandbox, "/opportunities/tags")["tags"][0]["name"] == "key account"
     assert read(sandbox, "/opportunities/101/parties")["parties"][0]["firstName"] == "Bo"
-    second = read(sandbox, "/milestones?page=2&perPage=2")["milestones"]
-    assert [row["id"] for row in second] == [3, 4]
+    assert read(sandbox, "/parties/10")["party"]["name"] == "Acme"
+    assert [row["id"] for row in read(sandbox, "/parties?perPage=2")["parties"]] == [10, 11]
+    codes = [row["code"] for row in read(sandbox, "/currencies")["currencies"]]
+    assert codes == sorted(set(codes))
+    assert {"GBP", "JPY", "ZAR"} <= set(codes)
+    assert read(sandbox, "/site") == {
+        "site": {
+            "url": "https://acme.capsulecrm.com",
+            "subdomain": "acme",
+            "name": "Acme Sales",
+        }
+    }
+
+
+def milestones(sandbox: Sandbox, path: str) -> list[int]:
+    return [row["id"] for row in read(sandbox, path)["milestones"]]
+
+
+def test_milestones_of_every_pipeline(sandbox: Sandbox) -> None:
+    pipelines = read(sandbox, "/pipelines")["pipelines"]
+    assert [row["name"] for row in pipelines] == ["Sales", "Renewals"]
+    # Only the oldest active pipeline's.
+    assert milestones(sandbox, "/milestones") == [1, 2, 3, 4]
+    assert milestones(sandbox, "/milestones?page=2&perPage=2") == [3, 4]
+    assert milestones(sandbox, "/pipelines/2/milestones") == [5]
+    assert milestones(sandbox, "/milestones/all") == [1, 2, 3, 4, 5]
+    assert read(sandbox, "/milestones/5")["milestone"]["pipeline"] == {"id": 2, "name": "Renewals"}
+    for unknown in ("/milestones/9", "/pipelines/9", "/pipelines/9/milestones", "/pipelines/1,9"):
+        assert call(sandbox, "GET", unknown).status_code == 404
+    assert [row["id"] for row in read(sandbox, "/pipelines/2,1")["pipelines"]] == [2, 1]
+    assert [row["id"] for row in read(sandbox, "/pipelines?q=new")["pipelines"]] == [2]
+
+
+def test_an_archived_pipeline_is_listed_on_request_and_is_no_longer_the_oldest(
+    sandbox: Sandbox,
+) -> None:
+    sandbox.account.archive_pipeline(1)
+    assert [row["id"] for row in read(sandbox, "/pipelines")["pipelines"]] == [2]
+    rows = read(sandbox, "/pipelines?includeDeleted=true")["pipelines"]
+    assert [(row["id"], row.get("isDeleted", False)) for row in rows] == [(1, True), (2, False)]
+    assert milestones(sandbox, "/milestones") == [5]
+    assert milestones(sandbox, "/pipelines/1/milestones") == [1, 2, 3, 4]
+    assert read(sandbox, "/opportunities/101")["opportunity"]["milestone"]["id"] == 2
+
+
+def test_a_deleted_milestone_stays_with_its_deals_and_takes_no_new_one(sandbox: Sandbox) -> None:
+    sandbox.account.delete_milestone(2)
+    assert milestones(sandbox, "/milestones") == [1, 3, 4]
+    assert milestones(sandbox, "/milestones/all") == [1, 3, 4, 5]
+    assert read(sandbox, "/milestones/2")["milestone"]["probability"] == 40
+    assert read(sandbox, "/opportunities/101")["opportunity"]["milestone"]["name"] == "Bid"
+    back = call(sandbox, "PUT", "/opportunities/103", {"opportunity": {"milestone": {"id": 2}}})
+    assert back.status_code == 422
+
+
+def test_an_account_without_pipelines_has_one() -> None:
+    stages = [{"id": 1, "name": "Bid", "probability": 40, "complete": False}]
+    with Sandbox({"milestones": stages}) as small:
+        assert [row["id"] for row in read(small, "/pipelines")["pipelines"]] == [1]
+        assert milestones(small, "/pipelines/1/milestones") == [1]
+        assert milestones(small, "/milestones") == [1]
 
 
 def test_a_new_opportunity(sandbox: Sandbox) -> None:
@@ -203,13 +259,22 @@ def test_a_new_opportunity(sandbox: Sandbox) -> None:
         "id": 107,
         "createdAt": "2026-03-01T12:00:00Z",
         "updatedAt": "2026-03-01T12:00:00Z",
-        "party": {"id": 11, "type": "person", "name": "Ada Byron"},
+        "party": {
+            "id": 11,
+            "type": "person",
+            "firstName": "Ada",
+            "lastName": "Byron",
+            "pictureURL": None,
+        },
         "lostReason": None,
         "name": "New",
         "description": None,
         "owner": SARAH,
         "team": None,
-        "milestone": {"id": 5, "name": "Bid", "lastOpenMilestone": None},
+        "milestone": {"id": 5, "name": "Bid"},
+        "lastOpenMilestone": None,
+        "lastContactedAt": None,
+        "lastStageChangedAt": "2026-03-01T12:00:00Z",
         "value": {"amount": 0.1, "currency": "EUR"},
         "expectedCloseOn": None,
         "probability": 70,
@@ -217,6 +282,7 @@ def test_a_new_opportunity(sandbox: Sandbox) -> None:
         "duration": 6,
         "closedOn": None,
     }
+    assert answer.headers["Location"] == sandbox.url + "/api/v2/opportunities/107"
     assert read(sandbox, "/opportunities/107")["opportunity"] == record
 
 
@@ -229,8 +295,11 @@ def test_a_new_opportunity(sandbox: Sandbox) -> None:
         ({"party": None}, "party"),
         ({"milestone": {"id": 99}}, "milestone"),
         ({"milestone": None}, "milestone"),
-        ({"value": {"amount": "12k"}}, "value.amount"),
-        ({"value": {"amount": True}}, "value.amount"),
+        ({"value": {"amount": "12k", "currency": "GBP"}}, "value.amount"),
+        ({"value": {"amount": True, "currency": "GBP"}}, "value.amount"),
+        ({"value": {"amount": 5}}, "value.currency"),
+        ({"duration": 3}, "duration"),
+        ({"milestone": {"id": True}}, "milestone"),
         ({"value": {"currency": "XXX"}}, "value.currency"),
         ({"value": 5}, "value"),
         ({"probability": 100.5}, "probability"),
@@ -273,24 +342,89 @@ def test_a_body_that_is_no_opportunity_is_refused(sandbox: Sandbox, body: str, s
 
 def test_an_update_changes_only_what_is_sent(sandbox: Sandbox) -> None:
     before = read(sandbox, "/opportunities/102")["opportunity"]
-    answer = call(sandbox, "PUT", "/opportunities/102", {"opportunity": {"value": {"amount": 7}}})
+    value = {"amount": 7, "currency": "GBP"}
+    answer = call(sandbox, "PUT", "/opportunities/102", {"opportunity": {"value": value}})
     assert answer.status_code == 200
-    changed = {"value": {"amount": 7, "currency": "GBP"}, "updatedAt": "2026-03-01T12:00:00Z"}
+    changed = {"value": value, "updatedAt": "2026-03-01T12:00:00Z"}
     assert answer.json()["opportunity"] == before | changed
 
 
+def change(sandbox: Sandbox, number: int, **changes: Any) -> Any:
+    answer = call(sandbox, "PUT", f"/opportunities/{number}", {"opportunity": changes})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["opportunity"]
+
+
+def refused(sandbox: Sandbox, number: int, **changes: Any) -> tuple[str, str]:
+    answer = call(sandbox, "PUT", f"/opportunities/{number}", {"opportunity": changes})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["message"] == "Validation Failed"
+    [error] = answer.json()["errors"]
+    assert error["resource"] == "opportunity"
+    return error["field"], error["message"]
+
+
 def test_null_clears_what_need_not_be_there(sandbox: Sandbox) -> None:
-    nothing = dict.fromkeys(("value", "owner", "expectedCloseOn", "durationBasis"))
-    answer = call(sandbox, "PUT", "/opportunities/102", {"opportunity": nothing})
-    record = answer.json()["opportunity"]
-    assert (record["value"], record["owner"], record["expectedCloseOn"]) == (None, None, None)
+    nothing = dict.fromkeys(("value", "expectedCloseOn", "durationBasis"))
+    record = change(sandbox, 102, **nothing)
+    assert (record["value"], record["expectedCloseOn"]) == (None, None)
     assert (record["durationBasis"], record["duration"]) == ("FIXED", None)
 
 
-def test_a_value_without_a_currency_takes_the_accounts(sandbox: Sandbox) -> None:
-    call(sandbox, "PUT", "/opportunities/102", {"opportunity": {"value": None}})
-    answer = call(sandbox, "PUT", "/opportunities/102", {"opportunity": {"value": {"amount": 5}}})
-    assert answer.json()["opportunity"]["value"] == {"amount": 5, "currency": "GBP"}
+def test_an_amount_needs_a_currency(sandbox: Sandbox) -> None:
+    wrong = ("value.currency", "currency is required")
+    assert refused(sandbox, 102, value={"amount": 5}) == wrong
+    assert change(sandbox, 102, value={"currency": "JPY"})["value"] == {
+        "amount": 1000,
+        "currency": "JPY",
+    }
+
+
+def test_an_owner_alone_takes_the_deal_from_its_team(sandbox: Sandbox) -> None:
+    both = change(sandbox, 101, owner={"id": 2}, team={"id": 1})
+    assert both["team"] == {"id": 1, "name": "North"}
+    assert change(sandbox, 101, team={"id": 1})["owner"]["id"] == 2
+    assert change(sandbox, 101, owner={"id": 1})["team"] is None
+    team_alone = change(sandbox, 101, owner=None, team={"id": 1})
+    assert (team_alone["owner"], team_alone["team"]["id"]) == (None, 1)
+    assert refused(sandbox, 101, owner=None, team=None) == ("owner", "owner or team is required")
+    assert refused(sandbox, 102, owner=None)[0] == "owner"
+
+
+def test_an_owner_must_be_in_the_team(sandbox: Sandbox) -> None:
+    sandbox.account.teams[0] = {"id": 1, "name": "North", "memberships": [{"user": SARAH}]}
+    assert change(sandbox, 101, owner={"id": 1}, team={"id": 1})["owner"]["id"] == 1
+    outside = refused(sandbox, 101, owner={"id": 2}, team={"id": 1})
+    assert outside == ("owner", "owner is not a member of the team")
+    assert refused(sandbox, 102, team={"id": 1})[0] == "owner"
+    members = read(sandbox, "/teams?embed=memberships")["teams"][0]["memberships"]
+    assert members == [{"user": SARAH}]
+    assert "memberships" not in read(sandbox, "/teams")["teams"][0]
+
+
+def test_a_closed_deal_takes_no_probability(sandbox: Sandbox) -> None:
+    wrong = ("probability", "probability can be updated only for open opportunity")
+    assert refused(sandbox, 103, probability=50) == wrong
+    assert refused(sandbox, 101, milestone={"id": 3}, probability=100) == wrong
+    assert change(sandbox, 103, milestone={"id": 2}, probability=55)["probability"] == 55
+
+
+def test_only_a_lost_deal_has_a_reason(sandbox: Sandbox) -> None:
+    assert change(sandbox, 101, lostReason={"id": 1})["lostReason"] is None
+    assert change(sandbox, 101, milestone={"id": 3}, lostReason={"id": 1})["lostReason"] is None
+    lost = change(sandbox, 101, milestone={"id": 4}, lostReason={"id": 1})
+    assert lost["lostReason"] == {"id": 1, "name": "Price"}
+
+
+def test_a_party_cannot_be_cleared(sandbox: Sandbox) -> None:
+    assert refused(sandbox, 101, party=None) == ("party", "party is required")
+
+
+def test_a_deal_moves_to_another_pipeline_without_a_word(sandbox: Sandbox) -> None:
+    moved = change(sandbox, 101, milestone={"id": 5})
+    assert (moved["milestone"]["id"], moved["probability"]) == (5, 70)
+    # Closed in the first pipeline, it keeps the second one's milestone as the last open one.
+    assert change(sandbox, 101, milestone={"id": 3})["lastOpenMilestone"]["id"] == 5
 
 
 def test_an_odd_record_can_still_be_changed_elsewhere(sandbox: Sandbox) -> None:
@@ -300,29 +434,80 @@ def test_an_odd_record_can_still_be_changed_elsewhere(sandbox: Sandbox) -> None:
 
 
 def test_losing_and_reopening_a_deal(sandbox: Sandbox) -> None:
-    lost = {"milestone": {"id": 4}, "lostReason": {"id": 1}}
-    record = call(sandbox, "PUT", "/opportunities/101", {"opportunity": lost}).json()["opportunity"]
-    assert record["milestone"]["lastOpenMilestone"] == {"id": 2, "name": "Bid"}
+    record = change(sandbox, 101, milestone={"id": 4}, lostReason={"id": 1})
+    assert record["milestone"] == {"id": 4, "name": "Lost"}
+    assert record["lastOpenMilestone"] == {"id": 2, "name": "Bid"}
     assert (record["probability"], record["closedOn"]) == (0, "2026-03-01")
+    assert record["lastStageChangedAt"] == "2026-03-01T12:00:00Z"
     assert record["lostReason"]["name"] == "Price"
-    again = {"milestone": {"id": 1}}
-    record = call(sandbox, "PUT", "/opportunities/101", {"opportunity": again}).json()[
-        "opportunity"
-    ]
-    assert record["milestone"]["lastOpenMilestone"] is None
+    assert change(sandbox, 101, closedOn="2026-02-27")["closedOn"] == "2026-02-27"
+    record = change(sandbox, 101, milestone={"id": 1}, closedOn="2026-02-27")
+    assert record["lastOpenMilestone"] is None
     assert (record["probability"], record["closedOn"], record["lostReason"]) == (10, None, None)
 
 
-def test_tags_are_added_and_removed_and_fields_are_set(sandbox: Sandbox) -> None:
-    changes = {
-        "tags": [{"id": 1, "_delete": True}, {"id": 2}],
-        "fields": [{"definition": {"id": 8, "name": "Region"}, "value": "North"}],
-    }
-    call(sandbox, "PUT", "/opportunities/102", {"opportunity": changes})
-    record = read(sandbox, "/opportunities/102?embed=tags,fields")["opportunity"]
+REGION = {"id": 8, "name": "Region", "type": "list", "options": ["North", "South"]}
+SEATS = {"id": 9, "name": "Seats", "type": "number"}
+SIGNED = {"id": 10, "name": "Signed", "type": "boolean", "important": True}
+START = {"id": 11, "name": "Start", "type": "date"}
+SORTS = {"id": 12, "name": "Sorts", "type": "multiselect", "options": ["A", "B", "C"]}
+
+
+@pytest.fixture
+def fielded() -> Iterator[Sandbox]:
+    data = account() | {"fieldDefinitions": [REGION, SEATS, SIGNED, START, SORTS]}
+    with Sandbox(Account(data, clock=lambda: NOW)) as running:
+        yield running
+
+
+def field(number: int, value: Any) -> dict[str, Any]:
+    return {"definition": {"id": number}, "value": value}
+
+
+def test_tags_are_added_and_removed_row_by_row(sandbox: Sandbox) -> None:
+    change(sandbox, 102, tags=[{"id": 1, "_delete": True}, {"id": 2}])
+    record = read(sandbox, "/opportunities/102?embed=tags")["opportunity"]
     assert record["tags"] == [{"id": 2, "name": "public sector"}]
-    assert record["fields"][0]["value"] == "North"
-    assert search(sandbox, where("custom:8", "is", "north")) == [102]
+
+
+def test_custom_fields_are_set_typed_and_searched(fielded: Sandbox) -> None:
+    values = {8: "North", 9: 12.5, 10: True, 11: "2026-05-01", 12: "A;C"}
+    change(fielded, 102, fields=[field(*pair) for pair in values.items()])
+    record = read(fielded, "/opportunities/102?embed=fields,missingImportantFields")["opportunity"]
+    shown = {row["definition"]["id"]: row["value"] for row in record["fields"]}
+    assert shown == values | {9: "12.5"}
+    assert not record["missingImportantFields"]
+    other = read(fielded, "/opportunities/101?embed=missingImportantFields")["opportunity"]
+    assert other["missingImportantFields"]
+    assert search(fielded, where("custom:8", "is", "north")) == [102]
+    assert search(fielded, where("custom:9", "is greater than", 12)) == [102]
+    assert search(fielded, where("custom:9", "is", 12.5)) == [102]
+    assert search(fielded, where("custom:10", "is", value=True)) == [102]
+    assert search(fielded, where("custom:11", "is before", "2026-06-01")) == [102]
+    assert search(fielded, where("custom:12", "is", "C")) == [102]
+    assert search(fielded, where("custom:8", "is", None)) == [101, 103, 104, 105, 106]
+    first = record["fields"][0]["id"]
+    change(fielded, 102, fields=[{"id": first, "_delete": True}, field(9, 7)])
+    record = read(fielded, "/opportunities/102?embed=fields")["opportunity"]
+    shown = {row["definition"]["id"]: row["value"] for row in record["fields"]}
+    assert shown == {9: "7", 10: True, 11: "2026-05-01", 12: "A;C"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        field(8, "West"),
+        field(9, "many"),
+        field(10, None),
+        field(10, "yes"),
+        field(11, "soon"),
+        field(12, "A;D"),
+        field(8, 5),
+        field(99, "x"),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_refused(fielded: Sandbox, wrong: Any) -> None:
+    assert refused(fielded, 102, fields=[wrong])[0] == "fields"
 
 
 def test_deleted_and_restricted_deals(sandbox: Sandbox) -> None:
@@ -333,15 +518,103 @@ def test_deleted_and_restricted_deals(sandbox: Sandbox) -> None:
     recent = read(sandbox, "/opportunities/deleted?since=2026-02-01T00:00:00Z")
     assert recent == {"opportunities": [{"id": 101, "deletedAt": "2026-03-01T12:00:00Z"}]}
     sandbox.account.restrict(102)
-    everything = read(sandbox, "/opportunities/deleted")
+    # Not paged, and without a time of the restricted.
+    everything = read(sandbox, "/opportunities/deleted?since=2020-01-01&page=2&perPage=1")
     assert ids(everything) == [90, 101]
     assert everything["restrictedOpportunities"] == [
-        {"id": 102, "restrictedAt": "2026-03-01T12:00:00Z"}
+        {"id": 102, "name": "Private", "isRestricted": True}
     ]
     assert ids(read(sandbox, "/opportunities")) == [103, 104, 105, 106]
-    second = call(sandbox, "GET", "/opportunities/deleted?page=2&perPage=1")
-    assert ids(second.json()) == [101]
-    assert second.headers["X-Pagination-Has-More"] == "false"
+    sandbox.account.put(deal(102, "Seen again"))
+    assert "restrictedOpportunities" not in read(sandbox, "/opportunities/deleted?since=2020-01-01")
+
+
+def test_since_is_required_of_the_deleted(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "GET", "/opportunities/deleted")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["message"] == "since is required"
+
+
+def test_searching_by_words(sandbox: Sandbox) -> None:
+    assert ids(read(sandbox, "/opportunities/search?q=BLOG")) == [101]
+    assert ids(read(sandbox, "/opportunities/search?q=ada")) == [105]
+    assert ids(read(sandbox, "/opportunities/search?q=acme%20web")) == [101]
+    # The list itself takes no words.
+    assert len(ids(read(sandbox, "/opportunities?q=blog"))) == 6
+
+
+def test_totals_of_a_filter_in_the_accounts_currency() -> None:
+    data = account()
+    data["account"] |= {"currency": "GBP", "rates": {"EUR": 1.25}}
+    with Sandbox(data) as priced:
+        body = {"filter": {"conditions": []}}
+        said = call(priced, "POST", "/opportunities/value", body).json()
+        won = {"filter": {"conditions": [where("status", "is", "won")]}}
+        of_won = call(priced, "POST", "/opportunities/value", won).json()
+    # 1,234.50 + 12 months of 1,000 + 20,000 EUR + 1,000 + 2 quarters of 1,000; "12k" is none.
+    assert said["totalValue"] == 1234.5 + 12_000 + 16_000 + 1_000 + 2_000
+    assert said["projectedValue"] == round(
+        0.4 * 1234.5 + 0.4 * 12_000 + 16_000 + 0.7 * 1_000 + 0.4 * 2_000, 2
+    )
+    assert said["meta"] == {"currency": "GBP"}
+    assert of_won["totalValue"] == of_won["projectedValue"] == 16_000
+
+
+def test_goals_and_their_periods() -> None:
+    goal = {"id": 15, "name": "A year", "value": 100.0, "user": SARAH}
+    periods = [
+        {"id": number, "goal": {"id": owner}, "targetValue": 50.0 * number}
+        for number, owner in ((1, 15), (2, 15), (3, 16))
+    ]
+    with Sandbox(account() | {"goals": [goal], "goalPeriods": periods}) as aiming:
+        assert read(aiming, "/goals") == {"goals": [goal]}
+        assert read(aiming, "/goals/15") == {"goal": goal}
+        assert read(aiming, "/goals/15/periods?perPage=1&page=2")["goalPeriods"] == [periods[1]]
+        assert call(aiming, "GET", "/goals/16/periods").status_code == 404
+
+
+def test_saved_filters() -> None:
+    won = {"id": 4, "name": "Won", "filter": {"conditions": [where("status", "is", "won")]}}
+    with Sandbox(account() | {"filters": [won]}) as saving:
+        assert read(saving, "/opportunities/filters") == {"filters": [{"id": 4, "name": "Won"}]}
+        assert ids(read(saving, "/opportunities/filters/4/results")) == [103]
+        assert call(saving, "GET", "/opportunities/filters/5/results").status_code == 404
+
+
+def test_links_lead_both_ways_and_keep_what_was_asked(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "GET", "/opportunities?page=2&perPage=2&embed=tags,meta")
+    assert set(answer.links) == {"next", "prev"}
+    for relation, page in (("next", "3"), ("prev", "1")):
+        query = parse_qs(urlsplit(answer.links[relation]["url"]).query)
+        assert query == {"page": [page], "perPage": ["2"], "embed": ["tags,meta"]}
+    assert answer.json()["meta"] == {"totalCount": 6}
+    last = call(sandbox, "GET", "/opportunities?page=3&perPage=2")
+    assert set(last.links) == {"prev"}
+    assert "meta" not in last.json()
+
+
+def test_lists_that_are_not_paged_take_no_notice(sandbox: Sandbox) -> None:
+    for path, name in (("/users", "users"), ("/teams", "teams"), ("/lostreasons", "lostReasons")):
+        answer = call(sandbox, "GET", path + "?page=9&perPage=1&embed=meta")
+        assert answer.json()["meta"]["totalCount"] == len(answer.json()[name]) > 0
+        assert answer.headers.keys().isdisjoint({"Link", "X-Pagination-Has-More"})
+
+
+def test_a_token_without_a_scope_may_only_read() -> None:
+    with Sandbox(account(), scopes=["read"]) as reading:
+        assert ids(read(reading, "/opportunities?perPage=1")) == [101]
+        assert search(reading) == [101, 102, 103, 104, 105, 106]
+        answer = call(reading, "PUT", "/opportunities/101", {"opportunity": {"name": "B"}})
+    assert (answer.status_code, answer.json()) == (403, {"message": "Requires additional scope"})
+    assert "insufficient_scope" in answer.headers["WWW-Authenticate"]
+
+
+def test_what_is_not_there_says_so(sandbox: Sandbox) -> None:
+    answer = call(sandbox, "GET", "/opportunities/999")
+    assert (answer.status_code, answer.json()) == (404, {"message": "Could not find resource"})
+    answer = call(sandbox, "DELETE", "/pipelines")
+    assert (answer.status_code, answer.json()) == (405, {"message": "Method not allowed"})
+    assert "GET" in answer.headers["Allow"]
 
 
 def test_conditions(sandbox: Sandbox) -> None:
@@ -378,6 +651,37 @@ def test_conditions(sandbox: Sandbox) -> None:
         104,
         105,
     ]
+
+
+def test_further_conditions(sandbox: Sandbox) -> None:
+    assert search(sandbox, where("owner", "is", "Tom Reed")) == [102]
+    assert search(sandbox, where("party", "is", 11)) == [105]
+    assert search(sandbox, where("party", "is", "ada byron")) == [105]
+    assert search(sandbox, where("primaryContact", "is", 12)) == [101]
+    assert search(sandbox, where("primaryContactName", "contains", "bo fr")) == [101]
+    assert search(sandbox, where("expectedValue", "is greater than", "1000")) == [101, 103]
+    in_euros = {"currency": "EUR", "amount": 1000}
+    assert search(sandbox, where("expectedValue", "is greater than", in_euros)) == [103]
+    assert search(sandbox, where("hasOpenTasks", "is", value=True)) == []
+    assert search(sandbox, where("status", "is", "OPEN")) == [101, 102, 104, 105, 106]
+    assert search(sandbox, where("lastContactedOn", "is", None)) == [101, 102, 103, 104, 105, 106]
+    assert search(sandbox, where("probability", "is", value=True)) == []
+    sandbox.account.put(deal(107, "Talked to", lastContactedAt="2026-02-01T10:00:00Z"))
+    assert search(sandbox, where("lastContactedOn", "is older than", 20)) == [107]
+
+
+def test_stale_deals_and_those_that_do_not_count() -> None:
+    data = account()
+    data["milestones"][1]["daysUntilStale"] = 50
+    data["lostReasons"].append({"id": 2, "name": "Twice", "includedForConversion": False})
+    lost = {"milestone": {"id": 4, "name": "Lost"}, "probability": 0, "closedOn": "2026-02-01"}
+    data["opportunities"] += [
+        deal(107, "Fresh", lastStageChangedAt="2026-01-10T09:00:00Z"),  # exactly 50 days
+        deal(108, "Duplicate", **lost, lostReason={"id": 2, "name": "Twice"}),
+    ]
+    with Sandbox(Account(data, clock=lambda: NOW)) as sandbox:
+        assert search(sandbox, where("isStale", "is", value=True)) == [101, 102, 105, 106]
+        assert search(sandbox, where("includedForConversion", "is", value=False)) == [108]
 
 
 def test_conditions_join_by_and_groups_by_or(sandbox: Sandbox) -> None:
@@ -426,19 +730,22 @@ def test_a_wrong_token_is_refused(sandbox: Sandbox, header: str | None) -> None:
     assert answer.json()["message"]
 
 
-def test_the_request_limit_counts_down_refuses_and_resets() -> None:
-    with Sandbox(account(), rate_limit=2, rate_window=1.0) as limited:
+def test_the_request_limit_counts_down_refuses_and_resets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [1000.5]
+    monkeypatch.setattr(app, "time", SimpleNamespace(time=lambda: now[0]))
+    with Sandbox(account(), rate_limit=2, rate_window=60.0) as limited:
         first, second, third = (call(limited, "GET", "/users") for _ in range(3))
-        assert [
-            first.headers["X-RateLimit-Remaining"],
-            second.headers["X-RateLimit-Remaining"],
-        ] == [
-            "1",
-            "0",
-        ]
+        left = [answer.headers["X-RateLimit-Remaining"] for answer in (first, second, third)]
+        assert left == ["1", "0", "0"]
         assert third.status_code == 429
         assert third.json() == {"error": "rate limit reached"}
-        time.sleep(max(0.0, int(third.headers["X-RateLimit-Reset"]) - time.time()))
+        assert third.headers["X-RateLimit-Reset"] == "1061"
+        assert "Retry-After" not in third.headers
+        now[0] = 1060.9
+        assert call(limited, "GET", "/users").status_code == 429
+        now[0] = 1061.0
         assert call(limited, "GET", "/users").status_code == 200
 
 
@@ -492,8 +799,11 @@ def test_an_old_client_gets_a_stream_that_ends_with_the_connection() -> None:
     ("header", "status"),
     [
         (b"Transfer-Encoding: chunked", b" 411 "),
-        (b"Content-Length: many", b" 411 "),
+        (b"Content-Length: many", b" 400 "),
+        (b"Content-Length: -1", b" 400 "),
+        (b"Content-Length: 2\r\nContent-Length: 3", b" 400 "),
         (b"Content-Length: 99999999999", b" 413 "),
+        (b"Content-Length: " + b"9" * 5_000, b" 413 "),
     ],
 )
 def test_a_body_that_cannot_be_read_ends_the_connection(
@@ -559,7 +869,20 @@ def test_a_port_in_use_is_an_error_that_says_so(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"host": "192.0.2.1"}, {"host": "x"}, {"page_limit": 0}, {"token": ""}, {"order": "up"}],
+    [
+        {"host": "192.0.2.1"},
+        {"host": "x"},
+        {"page_limit": 0},
+        {"token": ""},
+        {"order": "up"},
+        {"latency": math.nan},
+        {"latency": -1.0},
+        {"latency": math.inf},
+        {"rate_limit": 0},
+        {"rate_window": 0.0},
+        {"rate_window": math.nan},
+        {"scopes": ["admin"]},
+    ],
 )
 def test_a_sandbox_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
@@ -569,16 +892,22 @@ def test_a_sandbox_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None
 def test_the_sample_account_is_served_unless_told_otherwise() -> None:
     stored = json.loads(account_path().read_text(encoding="utf-8"))["opportunities"]
     served: list[Any] = []
+    judged: list[Any] = []
     with Sandbox() as sample:
         number = 1
         path = "/opportunities?perPage=100&embed=tags,fields&page="
         while found := read(sample, f"{path}{number}")["opportunities"]:
             served += found
+            asked = f"/opportunities?perPage=100&embed=missingImportantFields&page={number}"
+            judged += read(sample, asked)["opportunities"]
             number += 1
         page = call_v1(sample, "/opportunity?limit=100")
     stored.sort(key=lambda record: record["id"])
+    # Whether important fields are missing is worked out, and shown on request.
+    lacking = [record.pop("missingImportantFields") for record in stored]
     # What is embedded is always there, empty where a record has none.
     assert served == [{"tags": [], "fields": []} | record for record in stored]
+    assert [record["missingImportantFields"] for record in judged] == lacking
     assert page.status_code == 200
 
 

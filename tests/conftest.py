@@ -1,0 +1,47 @@
+"""Which tests are slow: `make check` leaves them out, `make test` runs them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+# Folders, files and tests which start processes, servers, clusters or a browser, draw pictures, or
+# take long for what they prove.
+SLOW = (
+    "api/test_client.py",
+    "api/test_foreign_client.py",
+    "api/test_v1_equals_v2.py",
+    "calibration/test_backtest.py",
+    "cli",
+    "deals/test_engines.py",
+    "forecast/test_forecast.py::test_every_cent_is_in_the_table_once",
+    "forecast/test_forecast.py::test_parts_of_an_account_add_up_to_the_whole",
+    "forecast/test_forecast.py::test_the_order_of_rows_does_not_matter",
+    "forecast/test_schedule_properties.py",
+    "history/test_history_changes.py::test_the_parts_sum_to_the_closing_of_any_two_pipelines",
+    "history/test_history_killed.py",
+    "history/test_history_store.py",
+    "house/test_docs.py",
+    "house/test_notebooks.py",
+    "load/test_frame_properties.py",
+    "load/test_loader_completeness.py",
+    "load/test_loader_http.py",
+    "plot",
+    "portfolio",
+    "report",
+    "risk/test_risk_properties.py",
+    "sandbox",
+    "test_sample_data.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            file = item.path.relative_to(HERE)
+            test = f"{file.as_posix()}::{item.name.partition('[')[0]}"
+            if not {test, *(room.as_posix() for room in (file, *file.parents))}.isdisjoint(SLOW):
+                item.add_marker(pytest.mark.slow)

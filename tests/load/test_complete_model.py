@@ -1,0 +1,65 @@
+"""Whatever happens while it is read: the result is the account at one moment, or an error."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from hypothesis import event, given, settings
+from moving_account import PLANS, START, MovingAccount, State, World, in_any_order
+
+from capsule_analytics.api._protocol import Query
+from capsule_analytics.errors import CompletenessError
+from capsule_analytics.load._complete import read_completely
+from capsule_analytics.load._frame import Setting, milestone_frame
+
+TIMES = int(os.environ.get("CAPSULE_TEST_LONG", "1"))
+"""How many times as many examples are tried; `make test-long` sets it."""
+
+
+def read(account: MovingAccount) -> State:
+    """Load the account; return what came, as `MovingAccount.states` has it."""
+    world = account.world
+    with in_any_order(world.luck):
+        reading = read_completely(
+            account,  # type: ignore[arg-type] # a client as far as it is asked
+            Query(milestone="Lead" if world.filtered else None),
+            began=START,
+            workers=world.workers,
+            page_size=world.page_size,
+        )
+    frame, findings = reading.assembler.finish(
+        Setting(milestone_frame([], typed=account.api.TYPED)), gone=reading.gone
+    )
+    assert "duplicate_id" not in {finding.check for finding in findings}
+    event(f"{reading.passes} passes")
+    return Counter(
+        (None if key < 0 else key, text)
+        for key, text in zip(frame.index, frame["name"], strict=True)
+    )
+
+
+def attempt(account: MovingAccount) -> State | None:
+    try:
+        return read(account)
+    except CompletenessError:
+        event("an error")
+        assert account.world.plan, "an account that holds still must load"
+        return None
+
+
+@given(PLANS)
+@settings(max_examples=400 * TIMES, deadline=None)
+def test_a_load_is_the_account_at_one_moment_or_an_error(world: World) -> None:
+    account = MovingAccount(world)
+    found = attempt(account)
+    assert found is None or found in account.states
+
+
+@given(PLANS)
+@settings(max_examples=100 * TIMES, deadline=None)
+def test_so_it_is_where_the_server_cannot_tell_what_changed(world: World) -> None:
+    world = world._replace(plan=tuple(e for e in world.plan if e.kind != "revert"))
+    account = MovingAccount(world, tells_changes=world.luck % 2 > 0, tells_gone=world.luck % 2 == 0)
+    found = attempt(account)
+    assert found is None or found in account.states
