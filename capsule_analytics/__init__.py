@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import calibration as calibration
+    from . import deliver as deliver
     from . import errors as errors
     from . import forecast as forecast
     from . import fx as fx
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "calibration",
+    "deliver",
     "errors",
     "forecast",
     "fx",

@@ -27,7 +27,7 @@ def check_options(context: click.Context, args: ReportArgs) -> None:
         typed = option.opts[0]
         if args.portfolio is not None and not option.portfolio:
             raise click.UsageError(f"{typed} is of no use with --portfolio")
-        if option.needs is not None and getattr(args, option.needs) is None:
+        if option.needs is not None and not getattr(args, option.needs):
             needed = options[option.needs].opts[0]
             raise click.UsageError(f"{typed} is of no use without {needed}")
         if name == "store" and args.sample:

@@ -19,11 +19,14 @@ DEALS = "Which deals"
 SUMS = "How they are summed"
 CHANGES = "What is compared"
 WRITTEN = "What is written"
+SENT = "Who is sent it"
 WHERE = "Where"
 OTHER = "Other options"
-_GROUPS = (ACCOUNT, MANY, DEALS, SUMS, CHANGES, WRITTEN, WHERE, OTHER)
+_GROUPS = (ACCOUNT, MANY, DEALS, SUMS, CHANGES, WRITTEN, SENT, WHERE, OTHER)
 
 TOKEN_VARIABLE = "CAPSULE_TOKEN"  # noqa: S105 - the name of a variable
+PASSWORD_VARIABLE = "CAPSULE_SMTP_PASSWORD"  # noqa: S105 - the name of a variable
+WEBHOOK_VARIABLE = "CAPSULE_SLACK_WEBHOOK"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -211,6 +214,87 @@ ACCOUNT_OPTIONS = (
     ),
 )
 """Which account, and how to reach it."""
+
+SENDING = (
+    Option(
+        "--email",
+        group=SENT,
+        multiple=True,
+        metavar="ADDRESS",
+        help="Mail a summary, with the charts and report.html; may be given several times.",
+    ),
+    Option(
+        "--slack",
+        group=SENT,
+        is_flag=True,
+        help=f"Post a summary to Slack, to the webhook in {WEBHOOK_VARIABLE} or its file.",
+    ),
+    Option(
+        "--smtp-host",
+        group=SENT,
+        needs="email",
+        metavar="NAME",
+        envvar="CAPSULE_SMTP_HOST",
+        show_envvar=True,
+        help="The mail server.",
+    ),
+    Option(
+        "--smtp-port",
+        group=SENT,
+        needs="email",
+        type=click.IntRange(1, 65_535),
+        metavar="PORT",
+        envvar="CAPSULE_SMTP_PORT",
+        show_envvar=True,
+        help="Its port; default 587, with tls 465.",
+    ),
+    Option(
+        "--smtp-security",
+        group=SENT,
+        needs="email",
+        type=click.Choice(["starttls", "tls", "none"]),
+        default="starttls",
+        show_default=True,
+        envvar="CAPSULE_SMTP_SECURITY",
+        show_envvar=True,
+        help="How the connection is secured; none only on this machine itself.",
+    ),
+    Option(
+        "--smtp-from",
+        group=SENT,
+        needs="email",
+        metavar="ADDRESS",
+        envvar="CAPSULE_SMTP_FROM",
+        show_envvar=True,
+        help="The address that the mail comes from.",
+    ),
+    Option(
+        "--smtp-user",
+        group=SENT,
+        needs="email",
+        metavar="NAME",
+        envvar="CAPSULE_SMTP_USER",
+        show_envvar=True,
+        help="Who logs in to the mail server; default nobody.",
+    ),
+    Option(
+        "--smtp-password-file",
+        group=SENT,
+        needs="email",
+        type=_FILE,
+        metavar="FILE",
+        help=f"File with the password; else it is read from {PASSWORD_VARIABLE}.",
+    ),
+    Option(
+        "--slack-webhook-file",
+        group=SENT,
+        needs="slack",
+        type=_FILE,
+        metavar="FILE",
+        help=f"File with the webhook's address; else it is read from {WEBHOOK_VARIABLE}.",
+    ),
+)
+"""Who is sent the report, and with what."""
 
 FILTERS = (
     Option("--milestone", group=DEALS, metavar="NAME", help="Only deals at this milestone."),
@@ -426,6 +510,7 @@ REPORT_OPTIONS = (
         is_flag=True,
         help="Write report.xlsx too: the tables as a workbook.",
     ),
+    *SENDING,
     Option(
         "--out",
         group=WHERE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from capsule_analytics._deals import Overdue, Period
+    from capsule_analytics.deliver import Security
 
 _EXAMPLE = """\b
 Examples:
@@ -63,6 +64,15 @@ class ReportArgs(AccountArgs):
     formats: tuple[str, ...]
     html: bool
     xlsx: bool
+    email: tuple[str, ...]
+    slack: bool
+    smtp_host: str | None
+    smtp_port: int | None
+    smtp_security: Security
+    smtp_from: str | None
+    smtp_user: str | None
+    smtp_password_file: Path | None
+    slack_webhook_file: Path | None
     out: Path
 
     @property
@@ -81,7 +91,8 @@ class ReportArgs(AccountArgs):
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read, and that no file of the report may replace."""
-        files = (self.targets, self.rates, self.token_file)
+        secrets = (self.token_file, self.smtp_password_file, self.slack_webhook_file)
+        files = (self.targets, self.rates, *secrets)
         return tuple(file for file in files if file is not None and not isinstance(file, str))
 
 
@@ -106,7 +117,11 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
         args.one_account()
     from capsule_analytics.report import mend, write_figures  # noqa: PLC0415 - not for --help
 
-    from . import _figures, _terminal  # noqa: PLC0415 - pandas takes a second that --help has not
+    from . import _deliver, _figures, _terminal  # noqa: PLC0415 - pandas takes a second that --help has not
+
+    delivery = None if args.portfolio is not None else _deliver.delivery(context, args)
+    if delivery is not None and delivery.recipients:
+        args = replace(args, html=True)  # the page goes along
 
     def placed() -> None:
         kept.words = f"the new report in {args.out} is whole"
@@ -123,6 +138,8 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
     figures = _figures.figures(pipeline, args)
     files = write_figures(figures, args.out, placed=placed)
     _terminal.summary(figures, files)
+    if delivery is not None:
+        delivery.send(figures, files)
 
 
 def main() -> None:
