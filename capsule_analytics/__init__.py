@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from . import history as history
     from . import plot as plot
     from . import portfolio as portfolio
+    from . import projection as projection
     from . import report as report
     from . import risk as risk
     from . import sample as sample
@@ -61,6 +62,7 @@ _MODULES = (
     "history",
     "plot",
     "portfolio",
+    "projection",
     "report",
     "risk",
     "sample",

@@ -1,0 +1,305 @@
+r"""When open deals are won or lost: discrete-time competing risks, given what was known on a day.
+
+In each month ahead a deal that is still open is won, lost or neither, with odds
+
+.. math:: \\log\\frac{P(\\text{way } w)}{P(\\text{neither})} = \\log s + x^\\top \\beta_w + b_w
+
+where ``s`` is the share of the month that is still to come, ``x`` are the features of
+`_features`, and ``b`` is the month's common shock (for winning alone). The rows are landmarks: a
+sighting and a month ahead, so that the coefficients answer "given what was known then". They are
+found by penalised likelihood (the posterior mode under the features' priors), and their spread by
+a sandwich in which all rows of a deal are one observation.
+
+Sources: Meir & Gorfine, discrete-time competing-risks regression (PyDTS, arXiv:2303.01186);
+van Houwelingen & Putter, landmark "super models" (Lifetime Data Analysis 14, 2008); Laplace
+approximation and sandwich: Gelman et al., Bayesian Data Analysis, ch. 4; Huber 1967.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._evidence import LOST, OPEN, WON, Deals, History, Sightings, month_of
+from ._features import Design, interval
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MONTHS_AHEAD = 12
+"""How many months ahead hazards are learnt; later ones are taken to be like the last."""
+# A month of a deal's life is seen from several months before; together they count about twice.
+_WEIGHTS = (1.0, 0.6, 0.45, 0.3, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+_MOST_ROWS = 70_000
+_HALF_LIFE = 24.0
+_STEPS = 25
+_ENOUGH = 1e-7
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Evidence: a sighting and a month ahead that is over; one entry a row in each array.
+
+    Attributes
+    ----------
+    which
+        Position of the sighting.
+    ahead
+        The month ahead, 0 the one in which the next day lies.
+    month
+        The calendar month.
+    end
+        The day after the month's last.
+    way
+        0 still open, 1 won, 2 lost or gone.
+    weight
+        How much the row counts, before it fades with time.
+    share
+        Share of the month that lies after the sighting's day.
+    """
+
+    which: NDArray[np.int64]
+    ahead: NDArray[np.int64]
+    month: NDArray[np.int64]
+    end: NDArray[np.int64]
+    way: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    share: NDArray[np.float64]
+
+    def where(self, keep: NDArray[np.bool_]) -> Rows:
+        """Keep some of the rows."""
+        return Rows(**{name: array[keep] for name, array in vars(self).items()})
+
+
+@dataclass(frozen=True)
+class Hazards:
+    """Fitted odds of winning and losing.
+
+    Attributes
+    ----------
+    design
+        The features.
+    coef
+        Log odds ratios, shape (2, features): winning, losing.
+    covariance
+        Of the flattened coefficients.
+    centre
+        Whether what only snapshots tell is held to an average effect of none, 0 to 1: where
+        nothing was learnt of it, priors may tell deals apart but not move them all.
+    """
+
+    design: Design
+    coef: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    centre: float
+
+
+def rows_of(history: History) -> Rows:
+    """List the rows of evidence of a history: what became of each sighting in each month ahead."""
+    at, deals = history.sightings, history.deals
+    parts: list[list[NDArray[np.float64]]] = []
+    most = len(at)
+    for ahead in range(MONTHS_AHEAD):
+        which = np.arange(len(at))
+        start, end, share = interval(at.day, np.full(len(at), ahead))
+        over = end <= history.today + 1
+        gone = deals.end[at.deal]
+        # An ending dated before the sighting shows in its first month, and wins nothing later.
+        risk = over & ((gone >= start) | (ahead == 0))
+        every = max(1, -(-most * MONTHS_AHEAD // (2 * _MOST_ROWS))) if ahead else 1
+        risk &= (at.deal + ahead + month_of(at.day + 1)) % every == 0
+        kind = deals.kind[at.deal]
+        way = np.where((gone < end) & (kind != OPEN), np.where(kind == WON, 1, 2), 0)
+        way[gone < start] = 2
+        keep = which[risk]
+        parts.append(
+            [
+                keep,
+                np.full(len(keep), ahead),
+                month_of(at.day[keep] + 1) + ahead,
+                end[keep],
+                way[keep],
+                np.full(len(keep), _WEIGHTS[ahead] * every),
+                share[keep],
+            ]
+        )
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    ints = [column.astype(np.int64) for column in columns[:5]]
+    return Rows(*ints, *[column.astype(np.float64) for column in columns[5:]])
+
+
+def fit_hazards(
+    design: Design,
+    at: Sightings,
+    rows: Rows,
+    matrix: NDArray[np.float64],
+    *,
+    today: int,
+    shocks: NDArray[np.float64],
+    start: NDArray[np.float64] | None = None,
+    spread: bool = True,
+) -> Hazards:
+    """Find the coefficients that the evidence up to a day supports.
+
+    Parameters
+    ----------
+    design, at, rows, matrix
+        The evidence, all of it over by `today`.
+    today
+        The day from which older months fade.
+    shocks
+        The known shock of each row's month, added to the log odds of winning.
+    start
+        Coefficients to start from.
+    spread
+        Whether the covariance is needed.
+    """
+    win = np.array([f.win for f in design.features])
+    lose = np.array([f.lose for f in design.features])
+    prior = np.concatenate([win, lose])
+    precision = np.tile(1.0 / np.array([f.spread for f in design.features]) ** 2, 2)
+    ago = month_of(today + 1) - 1 - rows.month
+    weight = rows.weight * 0.5 ** (np.maximum(ago, 0) / _HALF_LIFE)
+    beta = prior.copy() if start is None else start.ravel().copy()
+    offset = np.log(rows.share)
+    won = (rows.way == 1).astype(np.float64)
+    lost = (rows.way == 2).astype(np.float64)  # noqa: PLR2004 - the second way out
+    size = len(win)
+
+    def chances(beta: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+        eta_won = matrix @ beta[:size] + offset + shocks
+        eta_lost = matrix @ beta[size:] + offset
+        total = np.logaddexp(np.logaddexp(0.0, eta_won), eta_lost)
+        loss = float(weight @ (total - won * eta_won - lost * eta_lost))
+        loss += 0.5 * float(precision @ (beta - prior) ** 2)
+        return np.exp(eta_won - total), np.exp(eta_lost - total), loss
+
+    p_won, p_lost, loss = chances(beta)
+    for _ in range(_STEPS):
+        hessian = _hessian(matrix, weight, p_won, p_lost)
+        hessian[np.diag_indices(2 * size)] += precision
+        slope = np.concatenate(
+            [matrix.T @ (weight * (p_won - won)), matrix.T @ (weight * (p_lost - lost))]
+        )
+        slope += precision * (beta - prior)
+        step = np.linalg.solve(hessian, slope)
+        scale = 1.0
+        while True:
+            tried = beta - scale * step
+            result = chances(tried)
+            if result[2] <= loss + 1e-12 * abs(loss) or scale < 1e-4:  # noqa: PLR2004
+                break
+            scale /= 2
+        gained = loss - result[2]
+        beta, (p_won, p_lost, loss) = tried, result
+        if gained < _ENOUGH * (1 + abs(loss)):
+            break
+    covariance = np.zeros((0, 0))
+    if spread:
+        hessian = _hessian(matrix, weight, p_won, p_lost)
+        hessian[np.diag_indices(2 * size)] += precision
+        residuals = np.column_stack([weight * (won - p_won), weight * (lost - p_lost)])
+        covariance = _sandwich(hessian, precision, matrix, residuals, at.deal[rows.which])
+    exits = float(weight @ ((won + lost) * at.seen[rows.which] * (rows.ahead == 0)))
+    return Hazards(design, beta.reshape(2, size), covariance, 1.0 / (1.0 + exits / 20.0))
+
+
+def _hessian(
+    matrix: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    p_won: NDArray[np.float64],
+    p_lost: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Give the curvature of the negative log likelihood, shape (2 features, 2 features)."""
+    size = matrix.shape[1]
+    hessian = np.empty((2 * size, 2 * size))
+    hessian[:size, :size] = matrix.T @ (matrix * (weight * p_won * (1 - p_won))[:, None])
+    hessian[size:, size:] = matrix.T @ (matrix * (weight * p_lost * (1 - p_lost))[:, None])
+    cross = -(matrix.T @ (matrix * (weight * p_won * p_lost)[:, None]))
+    hessian[:size, size:], hessian[size:, :size] = cross, cross.T
+    return hessian
+
+
+def _sandwich(
+    hessian: NDArray[np.float64],
+    precision: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    residuals: NDArray[np.float64],
+    deal: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Give the covariance with every deal as one observation; the prior is one more."""
+    inverse = np.linalg.inv(hessian)
+    if not len(deal):
+        return inverse
+    order = np.argsort(deal, kind="stable")
+    starts = np.flatnonzero(np.diff(deal[order], prepend=-1))
+    scores = np.concatenate(
+        [
+            np.add.reduceat(matrix[order] * residuals[order, head][:, None], starts, axis=0)
+            for head in (0, 1)
+        ],
+        axis=1,
+    )
+    middle = scores.T @ scores
+    middle[np.diag_indices(len(precision))] += precision
+    return inverse @ middle @ inverse
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What becomes of open deals in months ahead; one row a deal.
+
+    Attributes
+    ----------
+    won, lost
+        Chance that it is won or lost in each month ahead, shape (deals, months).
+    left
+        Chance that it is still open after the last, shape (deals,).
+    slope
+        Derivative of each month's log odds of winning, shape (deals, months, features).
+    """
+
+    won: NDArray[np.float64]
+    lost: NDArray[np.float64]
+    left: NDArray[np.float64]
+    slope: NDArray[np.float64]
+
+
+def outlook(hazards: Hazards, at: Sightings, months: int) -> Outlook:
+    """Project sightings into the months ahead, without shocks."""
+    size, count = len(hazards.design.features), len(at)
+    design = hazards.design
+    which = np.repeat(np.arange(count), months)
+    ahead = np.tile(np.arange(months), count)
+    matrix = design.rows(at, design.fixed(at), which, ahead) if count else np.zeros((0, size))
+    _, _, share = interval(at.day[which], ahead)
+    eta = (matrix @ hazards.coef.T + np.log(share)[:, None]).reshape(count, months, 2)
+    if hazards.centre and count:
+        told = np.array([f.seen for f in design.features])
+        extra = (matrix[:, told] @ hazards.coef[:, told].T).reshape(count, months, 2)
+        eta -= hazards.centre * np.log(np.mean(np.exp(extra), axis=0, keepdims=True))
+    total = np.logaddexp(np.logaddexp(0.0, eta[..., 0]), eta[..., 1])
+    p_won, p_lost = np.exp(eta[..., 0] - total), np.exp(eta[..., 1] - total)
+    stays = np.cumprod(1 - p_won - p_lost, axis=1)
+    alive = np.concatenate([np.ones((count, 1)), stays[:, :-1]], axis=1)
+    return Outlook(
+        won=alive * p_won,
+        lost=alive * p_lost,
+        left=stays[:, -1] if months else np.ones(count),
+        slope=matrix.reshape(count, months, size),
+    )
+
+
+__all__ = [
+    "LOST",
+    "MONTHS_AHEAD",
+    "Deals",
+    "Hazards",
+    "Outlook",
+    "Rows",
+    "fit_hazards",
+    "outlook",
+    "rows_of",
+]
