@@ -40,13 +40,7 @@ _OVERDUE = (
 )
 _AGES = (1.0, 2.0, 4.0, 8.0, 14.0, 24.0)
 _AHEAD = (1, 2, 3, 6)
-_QUARTER = 3
-_MONTHS = 12
 _OWNERS = 15
-MONTH_NAMES = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -144,7 +138,7 @@ class Design:
         ahead
             The month of each row: 0 is the one in which the next day lies.
         """
-        start, _, share = interval(at.day[which], ahead)
+        start, _, _ = interval(at.day[which], ahead)
         elapsed = (start - at.day[which] - 1) / 30.4375
         far = np.log1p(elapsed)
         age = at.age[which] + elapsed
@@ -168,7 +162,6 @@ class Design:
         for _, _, limit, _, _ in _OVERDUE:
             dues.append(late & (overdue >= below) & (overdue < limit))
             below = limit
-        calendar = month % _MONTHS
         head = [
             np.ones(len(which)),
             *[(ahead >= step).astype(np.float64) for step in _AHEAD],
@@ -178,13 +171,12 @@ class Design:
             (seen & ~dated).astype(np.float64),
             dues[3] * far,
             late * far,
-            ((calendar + 1) % _QUARTER == 0) - 1 / _QUARTER,
-            *[(calendar == number) - 1 / _MONTHS for number in range(_MONTHS)],
         ]
         block = fixed[which]
         stages = block[:, 11 : 11 + self.milestones]
-        later = [block[:, 0] * far, block[:, 2] * far, *(stages * far[:, None]).T]
-        del share
+        rebuilt = 1.0 - seen
+        other = [rebuilt * (ahead >= 1), rebuilt * far, rebuilt * (np.log1p(age) - 1.0)]
+        later = [*other, block[:, 0] * far, block[:, 2] * far, block[:, 7] * far, *(stages * far[:, None]).T]
         return np.column_stack([*head, *later, block])
 
 
@@ -206,7 +198,7 @@ def design_for(history_milestones: tuple[str, ...], pipelines: tuple[str, ...],
     f = Feature
     head = [
         f("intercept", "level", "level", -2.9, -2.7, 1.5),
-        *[f(f"ahead_{s}", "ahead", f"{s} or more months ahead", spread=0.3) for s in _AHEAD],
+        *[f(f"ahead_{s}", "ahead", f"{s} or more months ahead", spread=0.8) for s in _AHEAD],
         f("age_log", "age", "age", 0.0, 0.0, 0.5),
         *[f(f"age_{s:g}", "age", f"older than {s:g} months", spread=0.3) for s in _AGES],
         *[f(n, "due", w, a, b, 0.6, seen=True) for n, w, a, b in _DUE],
@@ -214,10 +206,12 @@ def design_for(history_milestones: tuple[str, ...], pipelines: tuple[str, ...],
         f("undated", "due", "no expected close", -0.5, 0.1, 0.6, seen=True),
         f("due_now_ahead", "due", "due in a month further ahead", -0.1, 0.0, 0.3, seen=True),
         f("overdue_ahead", "due", "overdue, further ahead", 0.0, 0.0, 0.3, seen=True),
-        f("quarter_end", "season", "a quarter's last month", 0.1, 0.0, 0.4),
-        *[f(f"in_{m.lower()}", "season", m, spread=0.15) for m in MONTH_NAMES],
+        f("rebuilt_ahead_1", "rebuilt", "rebuilt, a month ahead", spread=0.7),
+        f("rebuilt_ahead", "rebuilt", "rebuilt, further ahead", spread=0.5),
+        f("rebuilt_age", "rebuilt", "rebuilt, by age", spread=0.5),
         f("stated_ahead", "stated", "stated probability, further ahead", -0.1, 0.0, 0.2, seen=True),
         f("still_ahead", "still", "time at the milestone, further ahead", 0.0, 0.0, 0.2, seen=True),
+        f("value_ahead", "value", "value, further ahead", spread=0.2),
         *[f(f"milestone_{m}_ahead", "milestone", f"at {m}, further ahead", spread=0.3, seen=True)
           for m in history_milestones],
         f("stated", "stated", "stated probability", 0.4, -0.25, 0.3, seen=True),
@@ -227,7 +221,7 @@ def design_for(history_milestones: tuple[str, ...], pipelines: tuple[str, ...],
         f("since_update", "update", "time since it was changed", -0.1, 0.0, 0.25, seen=True),
         f("since_contact", "contact", "time since contact", -0.05, 0.0, 0.25, seen=True),
         f("no_contact", "contact", "never contacted", 0.0, 0.0, 0.25, seen=True),
-        f("value", "value", "value", -0.1, 0.0, 0.2),
+        f("value", "value", "value", -0.1, 0.0, 0.3),
         f("value_square", "value", "unusual value", 0.0, 0.0, 0.1),
         f("no_value", "value", "no value", -0.2, 0.1, 0.3),
         f("rebuilt", "rebuilt", "rebuilt from dates alone", 0.0, 0.0, 0.7),

@@ -25,7 +25,7 @@ from ._new_business import (
     values_of,
 )
 from ._open_deals import Hazards, Outlook, Rows, fit_hazards, outlook, rows_of
-from ._shock import Shock, filter_shocks
+from ._shock import Season, Shock, filter_shocks, season_of
 from ._totals import Projected, nodes_of, total_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Fitted:
     levels: dict[int, Level]
     values: dict[int, Values]
     shock: Shock
-    season: NDArray[np.float64]
+    season: Season
     kept_value: float
 
 
@@ -98,37 +98,29 @@ class Evidence:
         last = int(month_of(today + 1)) - 1
         counts = {c: intake_of(deals, c, first, today) for c in range(-1, len(history.currencies))}
         intake = sum((c for c, _ in counts.values()), np.zeros(1))
+        season = Season(np.ones(12), np.zeros(12))
         for turn in range(_ROUNDS):
             hazards = fit_hazards(
-                self.design, at, rows, matrix, today=today, shocks=shocks, start=start,
+                self.design, at, rows, matrix, today=today, offset=shocks, start=start,
                 spread=spread and turn == _ROUNDS - 1,
             )
             start = hazards.coef
-            season = _season(hazards)
-            kernel = kernel_of(deals, first, today, season)
-            wins, expected, scale = _months(history, rows, matrix, hazards, kernel, season, intake, first, last)
-            shock = filter_shocks(wins, expected, scale)
+            kernel = kernel_of(deals, first, today, season.factor)
+            wins, expected, scale = _months(history, rows, matrix, hazards, kernel, intake, first, last)
+            calendar = (first + np.arange(len(wins))) % 12
+            season = season_of(wins, expected, calendar)
+            shock = filter_shocks(wins, expected * season.factor[calendar], scale)
             by_month = np.zeros(max(last - first + 1, 1))
-            by_month[: len(shock.past)] = shock.past
+            by_month[: len(shock.past)] = shock.past + np.log(season.factor[calendar])
             shocks = by_month[(rows.month - first).clip(0, len(by_month) - 1)]
         levels = {c: level_of(*counts[c], first) for c in counts if counts[c][0].any()}
         values = {c: values_of(deals, c, today, 1.0) for c in levels}
         return Fitted(today, hazards, kernel, levels, values, shock, season, _kept_value(history, today))
 
 
-def _season(hazards: Hazards) -> NDArray[np.float64]:
-    """Give the factor on winning of each calendar month that the hazards learnt."""
-    names = [f.name for f in hazards.design.features]
-    quarter = hazards.coef[0, names.index("quarter_end")]
-    where = names.index("in_january")
-    months = hazards.coef[0, where : where + 12]
-    factor = np.exp(quarter * ((np.arange(1, 13) % 3 == 0) - 1 / 3) + months - months.mean())
-    return np.asarray(factor / factor.mean())
-
-
 def _months(
     history: History, rows: Rows, matrix: NDArray[np.float64], hazards: Hazards,
-    kernel: Kernel, season: NDArray[np.float64], intake: NDArray[np.float64], first: int, last: int,
+    kernel: Kernel, intake: NDArray[np.float64], first: int, last: int,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Count the wins of each past month beside what the deals' chances gave without a shock."""
     count = max(last - first + 1, 0)
@@ -144,8 +136,7 @@ def _months(
     entered, ended = month_of(deals.known), month_of(np.minimum(deals.end, 10**7))
     quick = (deals.kind == WON) & (entered == ended) & (entered >= first) & (entered <= last)
     wins = wins + np.bincount(entered[quick] - first, minlength=count)[:count]
-    months = first + np.arange(count)
-    fresh = intake[:count] * kernel.chance[0] * season[months % 12]
+    fresh = intake[:count] * kernel.chance[0]
     expected, variance = expected + fresh, variance + fresh
     return wins, expected, variance / np.maximum(expected, 1e-9)
 
@@ -225,7 +216,8 @@ class Projection:
     def _outlook(self, months: int) -> Outlook:
         months = max(12, months)
         if months not in self._outlooks:
-            self._outlooks[months] = outlook(self._fitted.hazards, self._present, months)
+            calendar = (int(month_of(self._fitted.today + 1)) + np.arange(months)) % 12
+            self._outlooks[months] = outlook(self._fitted.hazards, self._present, months, self._fitted.season.factor[calendar])
         return self._outlooks[months]
 
     def _window(self, start: int, end: int, currency: int) -> Projected:
@@ -254,7 +246,7 @@ def window(history, fitted, present, look, start, end, currency):
     tcv = np.where(known, tcv, stand_in) * fitted.kept_value
     by_month = outlook_.won[mine, :count] * part
     chance = by_month.sum(axis=1)
-    fresh = expected_wins(level, kernel, today, count, fitted.season) * part
+    fresh = expected_wins(level, kernel, today, count, fitted.season.factor) * part
     new_mean = float(fresh.sum())
     thinning = level.dispersion - 1.0
     spread = level.spread + kernel.spread + 0.01 * count
@@ -270,7 +262,9 @@ def window(history, fitted, present, look, start, end, currency):
         slope = np.einsum("i,ik,ikp->p", tcv, by_month * (1 - chance)[:, None], outlook_.slope[mine, :count])
         share = open_mean / (open_mean + new_mean * value.mean)
         uncertain = share * float(np.sqrt(max(slope @ covariance[:size, :size] @ slope, 0.0))) / open_mean
-    nodes, weights = nodes_of(factors, mass, min(uncertain, 1.5))
+    calendar = (now + np.arange(count)) % 12
+    season_spread = np.sqrt(np.sum((amount / amount.sum() * fitted.season.spread[calendar]) ** 2))
+    nodes, weights = nodes_of(factors, mass, min(float(np.hypot(uncertain, season_spread)), 1.5))
     return total_of(sure=sure, values=tcv, chance=chance, new_mean=new_mean, new_spread=spread,
                     new_values=value, nodes=nodes, weights=weights)
 

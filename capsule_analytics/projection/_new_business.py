@@ -15,6 +15,8 @@ little by themselves. Counts spread more widely than Poisson's, as negative bino
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lgamma
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +26,7 @@ from ._evidence import WON, Deals, month_of, month_start
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_lgamma = np.vectorize(lgamma, otypes=[np.float64])
 _FADES = np.array([1.0, 0.95, 0.88, 0.75])
 _FADE_PRIOR = np.array([0.35, 0.3, 0.2, 0.15])
 _BREAK = 1 / 40.0
@@ -108,13 +111,10 @@ def level_of(counts: NDArray[np.float64], share: NDArray[np.float64], first: int
     # A new run begins anywhere around what is usual: worth one month, widely spread.
     prior_a, prior_b = 0.7, 0.7 / typical
     y, e = counts / dispersion, exposure / dispersion
-    prior_b = 0.7 / typical
     a = np.full((1, len(_FADES)), prior_a)
     b = np.full((1, len(_FADES)), prior_b)
     log_w = np.log(_FADE_PRIOR)[None, :]
     run = np.zeros(1, dtype=np.int64)
-    from math import lgamma  # noqa: PLC0415
-
     for t in range(len(counts)):
         predictive = _gamma_poisson(y[t], e[t], a, b, lgamma(y[t] + 1.0))
         log_joint = log_w + predictive
@@ -149,10 +149,8 @@ def _gamma_poisson(
     y: float, e: float, a: NDArray[np.float64], b: NDArray[np.float64], log_factorial: float
 ) -> NDArray[np.float64]:
     """Give the log probability of a count whose mean is e times a Gamma(a, b)."""
-    from scipy.special import gammaln  # noqa: PLC0415 - scipy is slow to import
-
     e = max(e, 1e-6)
-    return gammaln(a + y) - gammaln(a) - log_factorial + a * np.log(b / (b + e)) + y * np.log(e / (b + e))
+    return _lgamma(a + y) - _lgamma(a) - log_factorial + a * np.log(b / (b + e)) + y * np.log(e / (b + e))
 
 
 def _season(counts: NDArray[np.float64], share: NDArray[np.float64], first: int) -> NDArray[np.float64]:
@@ -298,9 +296,7 @@ def values_of(deals: Deals, currency: int, today: int, lag: float) -> Values:
     plain = float(np.sqrt(weight @ (logs - centre) ** 2))
     robust = (effective * min(plain, max(robust, 0.3 * plain)) + 4 * 0.8) / (effective + 4)
     middle = float(logs[order][np.searchsorted(reached, 0.5).clip(0, len(logs) - 1)])
-    from scipy.special import ndtri  # noqa: PLC0415 - scipy is slow to import
-
-    most = middle + float(ndtri(1 - 0.5 / (2 * effective + 2))) * max(robust, 0.25) * 1.15
+    most = middle + NormalDist().inv_cdf(1 - 0.5 / (2 * effective + 2)) * max(robust, 0.25) * 1.15
     logs = np.minimum(logs, most)
     apart = took - weight @ took
     noise = max(float(weight @ (logs - centre) ** 2), 0.05)

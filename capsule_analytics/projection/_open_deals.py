@@ -137,7 +137,7 @@ def fit_hazards(
     matrix: NDArray[np.float64],
     *,
     today: int,
-    shocks: NDArray[np.float64],
+    offset: NDArray[np.float64],
     start: NDArray[np.float64] | None = None,
     spread: bool = True,
 ) -> Hazards:
@@ -149,8 +149,8 @@ def fit_hazards(
         The evidence, all of it over by `today`.
     today
         The day from which older months fade.
-    shocks
-        The known shock of each row's month, added to the log odds of winning.
+    offset
+        What is known of each row's month, shock and season, added to the log odds of winning.
     start
         Coefficients to start from.
     spread
@@ -163,14 +163,14 @@ def fit_hazards(
     ago = month_of(today + 1) - 1 - rows.month
     weight = rows.weight * 0.5 ** (np.maximum(ago, 0) / _HALF_LIFE)
     beta = prior.copy() if start is None else start.ravel().copy()
-    offset = np.log(rows.share)
+    share = np.log(rows.share)
     won = (rows.way == 1).astype(np.float64)
     lost = (rows.way == 2).astype(np.float64)  # noqa: PLR2004 - the second way out
     size = len(win)
 
     def chances(beta: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        eta_won = matrix @ beta[:size] + offset + shocks
-        eta_lost = matrix @ beta[size:] + offset
+        eta_won = matrix @ beta[:size] + share + offset
+        eta_lost = matrix @ beta[size:] + share
         total = np.logaddexp(np.logaddexp(0.0, eta_won), eta_lost)
         loss = float(weight @ (total - won * eta_won - lost * eta_lost))
         loss += 0.5 * float(precision @ (beta - prior) ** 2)
@@ -267,8 +267,10 @@ class Outlook:
     slope: NDArray[np.float64]
 
 
-def outlook(hazards: Hazards, at: Sightings, months: int) -> Outlook:
-    """Project sightings into the months ahead, without shocks."""
+def outlook(
+    hazards: Hazards, at: Sightings, months: int, season: NDArray[np.float64] | None = None
+) -> Outlook:
+    """Project sightings into the months ahead, without shocks; the season is each month's factor."""
     size, count = len(hazards.design.features), len(at)
     design = hazards.design
     which = np.repeat(np.arange(count), months)
@@ -276,10 +278,16 @@ def outlook(hazards: Hazards, at: Sightings, months: int) -> Outlook:
     matrix = design.rows(at, design.fixed(at), which, ahead) if count else np.zeros((0, size))
     _, _, share = interval(at.day[which], ahead)
     eta = (matrix @ hazards.coef.T + np.log(share)[:, None]).reshape(count, months, 2)
+    if season is not None:
+        eta[..., 0] += np.log(season).reshape(1, -1)
+    slope = matrix.reshape(count, months, size)
     if hazards.centre and count:
         told = np.array([f.seen for f in design.features])
-        extra = (matrix[:, told] @ hazards.coef[:, told].T).reshape(count, months, 2)
-        eta -= hazards.centre * np.log(np.mean(np.exp(extra), axis=0, keepdims=True))
+        extra = np.exp(slope[:, :, told] @ hazards.coef[:, told].T)
+        middle = extra.mean(axis=0, keepdims=True)
+        eta -= hazards.centre * np.log(middle)
+        weights = extra[..., :1] / middle[..., :1]
+        slope[:, :, told] -= hazards.centre * (weights * slope[:, :, told]).mean(axis=0, keepdims=True)
     total = np.logaddexp(np.logaddexp(0.0, eta[..., 0]), eta[..., 1])
     p_won, p_lost = np.exp(eta[..., 0] - total), np.exp(eta[..., 1] - total)
     stays = np.cumprod(1 - p_won - p_lost, axis=1)
@@ -288,7 +296,7 @@ def outlook(hazards: Hazards, at: Sightings, months: int) -> Outlook:
         won=alive * p_won,
         lost=alive * p_lost,
         left=stays[:, -1] if months else np.ones(count),
-        slope=matrix.reshape(count, months, size),
+        slope=slope,
     )
 
 

@@ -28,6 +28,7 @@ _PHIS = ((0.0, 0.3), (0.5, 0.3), (0.8, 0.25), (0.93, 0.15))
 _FREEZE_PRIOR = 0.11
 _BEGINS, _THAWS, _DEPTH = 0.02, 0.25, -1.8
 _FACTOR_BINS = 48
+_PHASE_SPREAD, _MONTH_SPREAD, _USUAL_SHOCK = 0.2, 0.15, 0.2
 
 
 def _normal(mean: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -87,7 +88,7 @@ class Shock:
     state
         Law of the last month's shock under each, shape (kinds, grid).
     past
-        Mean of each past month's shock, given all months.
+        Logarithm of the mean factor of each past month, given all months.
     """
 
     weights: NDArray[np.float64]
@@ -106,7 +107,7 @@ class Shock:
         return float(self.weights @ np.array(spread))
 
     def factors(
-        self, weights: NDArray[np.float64], skip: int = 0
+        self, weights: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Give the law of a weighted mean of the coming months' factors.
 
@@ -114,9 +115,6 @@ class Shock:
         ----------
         weights
             How much each coming month matters, the next one first; not all 0.
-        skip
-            Whether the first of the weights is the month in which today lies: 1 where the last
-            month of `state` is that very month.
 
         Returns
         -------
@@ -129,9 +127,8 @@ class Shock:
         # The joint law of the state and of the sum so far, for every kind.
         joint = np.zeros((len(self.weights), len(GRID), len(bins)))
         joint[:, :, 0] = self.state
-        for number, part in enumerate(share):
-            if number or not skip:
-                joint = np.matmul(_MOVES.transpose(0, 2, 1), joint)
+        for part in share:
+            joint = np.matmul(_MOVES.transpose(0, 2, 1), joint)
             if part <= 0:
                 continue
             joint = _moved(joint, bins, part * np.exp(GRID))
@@ -153,6 +150,58 @@ def _moved(
         moving[at, cell + 1] += upper
         result[:, state, :] = joint[:, state, :] @ moving
     return result
+
+
+@dataclass(frozen=True)
+class Season:
+    """How much better or worse calendar months are for winning.
+
+    Attributes
+    ----------
+    factor
+        By calendar month, January first; 1 on average.
+    spread
+        Standard deviation of the logarithm of each.
+    """
+
+    factor: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+def season_of(
+    wins: NDArray[np.float64], expected: NDArray[np.float64], calendar: NDArray[np.int64]
+) -> Season:
+    """Learn the season from whole months, as deals of one month share its luck.
+
+    The log of wins over expected wins is taken as the sum of the month's place in its quarter and
+    of the calendar month, both normal around 0, and of chance: Poisson's and a usual shock.
+
+    Parameters
+    ----------
+    wins, expected
+        Deals won in each past month, and how many the deals' own chances gave.
+    calendar
+        Each month's number, 0 for January.
+    """
+    features = np.zeros((12, 15))
+    features[np.arange(12), np.arange(12) % 3] = 1.0
+    features[np.arange(12), 3 + np.arange(12)] = 1.0
+    covariance = np.diag(np.repeat([_PHASE_SPREAD, _MONTH_SPREAD], [3, 12]) ** 2)
+    apart = np.log((wins + 0.5) / (expected + 0.5))
+    noise = 1.0 / (expected + 0.5) + _USUAL_SHOCK**2
+    rows = features[calendar]
+    if len(wins):
+        # The level is the hazards' own matter.
+        apart = apart - np.sum(apart / noise) / np.sum(1 / noise)
+        gain = covariance @ rows.T @ np.linalg.inv(rows @ covariance @ rows.T + np.diag(noise))
+        effect = gain @ apart
+        covariance = covariance - gain @ rows @ covariance
+    else:
+        effect = np.zeros(15)
+    centred = features - features.mean(axis=0)
+    factor = np.exp(centred @ effect)
+    spread = np.sqrt(np.einsum("ij,jk,ik->i", centred, covariance, centred))
+    return Season(factor / factor.mean(), spread)
 
 
 def filter_shocks(
@@ -192,10 +241,10 @@ def filter_shocks(
     for number in range(len(forward) - 1, -1, -1):
         smooth = forward[number] * back
         smooth /= smooth.sum(axis=1, keepdims=True)
-        past[number] = float(weights @ (smooth @ GRID))
+        past[number] = float(np.log(weights @ (smooth @ np.exp(GRID))))
         back = np.einsum("kgh,kh->kg", _MOVES, back * likelihoods[number])
         back /= back.max(axis=1, keepdims=True)
     return Shock(weights, state, past)
 
 
-__all__ = ["GRID", "Shock", "filter_shocks"]
+__all__ = ["GRID", "Season", "Shock", "filter_shocks", "season_of"]
