@@ -1,8 +1,8 @@
-"""Projection: what will probably be won, and when."""
+"""Projection: what will probably be won, and when, with ranges that come true."""
 
 from __future__ import annotations
 
-from ._model import Projection, fit
+from ._model import Basis, Projection, fit
 from ._totals import Projected
 
-__all__ = ["Projected", "Projection", "fit"]
+__all__ = ["Basis", "Projected", "Projection", "fit"]

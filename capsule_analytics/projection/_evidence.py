@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._errors import ArgumentError
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import Pipeline
 
 if TYPE_CHECKING:

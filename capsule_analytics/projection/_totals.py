@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from capsule_analytics import _lattice
-from capsule_analytics.risk import Distribution
+from capsule_analytics.risk import NOTHING, Distribution, Law, add, mix, place, step_for, total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 CELLS = 1500
 _NODES = 13
-_MANY = 400
+_TAIL = 1e-13
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,7 +126,7 @@ def scaled(chance: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
     return -np.expm1(factor * np.log1p(-np.minimum(chance, 1 - 1e-12)))
 
 
-def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> _lattice.Law:
+def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> Law:
     """Give the law of the value of new business: a negative binomial number of winners.
 
     Parameters
@@ -142,13 +141,13 @@ def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> _
         Upper limit of the lattice points.
     """
     if mean <= 1e-9 or not values.amounts.max() > 0:  # noqa: PLR2004 - no deal in a million years
-        return _lattice.NOTHING
+        return NOTHING
     second = float(values.weight @ values.amounts**2)
     deviation = np.sqrt(mean * second + spread * (mean * values.mean) ** 2)
     top = mean * values.mean + 9 * deviation + 2 * float(values.amounts.max())
-    step = _lattice.step_for(float(top), cells)
+    step = step_for(float(top), cells)
     size = 1 << int(np.ceil(np.log2(top / step + 2)))
-    _, placed = _lattice.place(
+    _, placed = place(
         np.append(values.amounts, 0.0), np.append(values.weight, 0.0), step
     )
     transform = np.fft.rfft(placed, size)
@@ -157,7 +156,9 @@ def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> _
     else:
         transform = np.exp(-mean * (1 - transform))
     mass = np.fft.irfft(transform, size)
-    return _lattice._on_lattice(0, mass, step)
+    length = int(np.flatnonzero(mass > _TAIL)[-1]) + 1
+    mass = np.maximum(mass[:length], 0.0)
+    return Law(np.arange(length) * step, mass / mass.sum(), step)
 
 
 def total_of(
@@ -191,7 +192,7 @@ def total_of(
     for node, weight in zip(nodes, weights, strict=True):
         chances = scaled(chance, float(node))
         fresh = new_law(new_mean * float(node), new_spread, new_values)
-        laws.append(_lattice.add(_lattice.total(values, chances, CELLS), fresh, CELLS))
+        laws.append(add(total(values, chances, CELLS), fresh, CELLS))
         mean = float(values @ chances), new_mean * float(node) * new_values.mean
         variance = float((values**2) @ (chances * (1 - chances)))
         variance += new_mean * float(node) * float(new_values.weight @ new_values.amounts**2)
@@ -199,7 +200,7 @@ def total_of(
         open_mean += weight * mean[0]
         new_value += weight * mean[1]
         second += weight * (variance + (mean[0] + mean[1]) ** 2)
-    law = laws[0] if len(laws) == 1 else _lattice.mix(laws, weights, CELLS)
+    law = laws[0] if len(laws) == 1 else mix(laws, weights, CELLS)
     expected = open_mean + new_value
     return Projected(
         sure=sure,
