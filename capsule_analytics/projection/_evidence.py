@@ -305,7 +305,10 @@ def _read_one(pipeline: Pipeline, codes: dict[str, Codes]) -> pd.DataFrame:
         "contacted": _days(frame, "last_contacted_at"),
     }
     for name, known in codes.items():
-        rows[name] = known.of(*_keys(frame, name))
+        keys, names = _keys(frame, name)
+        if name == "milestone":  # where ended deals stand tells nothing of open ones
+            keys = keys.where(rows["status"] == OPEN, None)
+        rows[name] = known.of(keys, names)
     return pd.DataFrame(rows, index=frame.index.to_numpy(dtype=np.int64))
 
 

@@ -95,7 +95,7 @@ class Evidence:
     def fitted(
         self,
         today: int,
-        start: NDArray[np.float64] | None = None,
+        start: Hazards | None = None,
         *,
         hazards: Hazards | None = None,
     ) -> Fitted:
@@ -106,7 +106,7 @@ class Evidence:
         today
             The day.
         start
-            Coefficients to start from, of another day.
+            Hazards of another day to start from.
         hazards
             Hazards fitted on an earlier day, to be used as they are.
         """
@@ -132,8 +132,9 @@ class Evidence:
                 offset=offset,
                 start=start,
                 spread=turn == _ROUNDS - 1,
+                exact=turn == _ROUNDS - 1 and today == history.today,
             )
-            start = hazards.coef
+            start = hazards
             kernel = kernel_of(deals, first, today, season.factor)
             wins, expected, scale = self._months(rows, matrix, hazards, kernel, intake, last)
             calendar = (first + np.arange(len(wins))) % 12

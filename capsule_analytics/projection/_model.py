@@ -28,7 +28,7 @@ from ._evidence import (
 from ._fit import Evidence, Fitted
 from ._reasons import reasons_of
 from ._totals import Projected
-from ._track import Correction, corrected, correction_of, monthly, naive_law, past_fits
+from ._track import Correction, corrected, corrections_of, monthly, naive_law, past_fits
 from ._window import LONGEST, Outlooks, Window, window, won_between
 
 if TYPE_CHECKING:
@@ -371,9 +371,12 @@ class Projection:
         }
         chances = {name: np.zeros(len(at)) for name in ends}
         for code in np.unique(at.currency).tolist():
+            so_far = np.zeros(len(at))
             for name, end in ends.items():
                 part = window(history, self._outlooks, today + 1, int(month_start(end)), code)
-                chances[name][part.deals] = part.chances()
+                # Longer periods have other shocks, but never less time.
+                so_far[part.deals] = np.maximum(so_far[part.deals], part.chances())
+                chances[name][part.deals] = so_far[part.deals]
         ahead = self._outlooks.months(LONGEST).won
         likely = now + (np.argmax(ahead, axis=1) if len(at) else np.zeros(0, dtype=np.int64))
         table = pd.DataFrame(
@@ -674,7 +677,7 @@ def fit(pipelines: Pipeline | Iterable[Pipeline]) -> Projection:
     history = read(pipelines)
     evidence = Evidence.of(history)
     fits = past_fits(evidence)
-    fitted = evidence.fitted(history.today, fits[-1].hazards.coef if fits else None)
-    corrections = {code: correction_of(evidence, fits, code) for code in fitted.levels}
+    fitted = evidence.fitted(history.today, fits[-1].hazards if fits else None)
+    corrections = corrections_of(evidence, fits, fitted.levels)
     snapshots = len(history.snapshot_days)
     return Projection(evidence, fitted, history.present, corrections, snapshots)

@@ -34,8 +34,9 @@ MONTHS_AHEAD = 12
 _WEIGHTS = (1.0, 0.6, 0.45, 0.3, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
 _MOST_ROWS = 70_000
 _HALF_LIFE = 24.0
-_STEPS = 25
-_ENOUGH = 1e-7
+_STEPS = 30
+_SHORTEST = 1e-4
+_ENOUGH, _ROUGHLY = 1e-10, 1e-5
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Hazards:
     coef: NDArray[np.float64]
     covariance: NDArray[np.float64]
     centre: float
+    curvature: NDArray[np.float64]
 
 
 def rows_of(history: History) -> Rows:
@@ -138,8 +140,9 @@ def fit_hazards(
     *,
     today: int,
     offset: NDArray[np.float64],
-    start: NDArray[np.float64] | None = None,
+    start: Hazards | None = None,
     spread: bool = True,
+    exact: bool = True,
 ) -> Hazards:
     """Find the coefficients that the evidence up to a day supports.
 
@@ -152,9 +155,11 @@ def fit_hazards(
     offset
         What is known of each row's month, shock and season, added to the log odds of winning.
     start
-        Coefficients to start from.
+        A fit of nearby evidence to start from.
     spread
         Whether the covariance is needed.
+    exact
+        Whether every digit counts, or it is a step on the way.
     """
     win = np.array([f.win for f in design.features])
     lose = np.array([f.lose for f in design.features])
@@ -162,7 +167,7 @@ def fit_hazards(
     precision = np.tile(1.0 / np.array([f.spread for f in design.features]) ** 2, 2)
     ago = month_of(today + 1) - 1 - rows.month
     weight = rows.weight * 0.5 ** (np.maximum(ago, 0) / _HALF_LIFE)
-    beta = prior.copy() if start is None else start.ravel().copy()
+    beta = prior.copy() if start is None else start.coef.ravel().copy()
     share = np.log(rows.share)
     won = (rows.way == 1).astype(np.float64)
     lost = (rows.way == 2).astype(np.float64)  # noqa: PLR2004 - the second way out
@@ -176,34 +181,45 @@ def fit_hazards(
         loss += 0.5 * float(precision @ (beta - prior) ** 2)
         return np.exp(eta_won - total), np.exp(eta_lost - total), loss
 
-    p_won, p_lost, loss = chances(beta)
-    for _ in range(_STEPS):
+    def curvature() -> NDArray[np.float64]:
         hessian = _hessian(matrix, weight, p_won, p_lost)
         hessian[np.diag_indices(2 * size)] += precision
+        return hessian
+
+    p_won, p_lost, loss = chances(beta)
+    # A fit of nearby evidence bends nearly alike: its curvature serves until steps stop paying.
+    hessian = curvature() if start is None else start.curvature
+    fresh = start is None
+    for _ in range(_STEPS):
         slope = np.concatenate(
             [matrix.T @ (weight * (p_won - won)), matrix.T @ (weight * (p_lost - lost))]
         )
         slope += precision * (beta - prior)
         step = np.linalg.solve(hessian, slope)
+        hoped = 0.5 * float(slope @ step)
         scale = 1.0
         while True:
             tried = beta - scale * step
             result = chances(tried)
-            if result[2] <= loss + 1e-12 * abs(loss) or scale < 1e-4:  # noqa: PLR2004
+            gained = loss - result[2]
+            if gained >= 0 or scale < _SHORTEST:
                 break
             scale /= 2
-        gained = loss - result[2]
-        beta, (p_won, p_lost, loss) = tried, result
-        if gained < _ENOUGH * (1 + abs(loss)):
+        small = (_ENOUGH if exact else _ROUGHLY) * (1 + abs(loss))
+        if gained >= 0:
+            beta, (p_won, p_lost, loss) = tried, result
+        if max(hoped, gained) < small or (gained < 0 and fresh):
             break
+        fresh = gained < 0.5 * hoped or (exact and hoped < 1.0)
+        if fresh:
+            hessian = curvature()
     covariance = np.zeros((0, 0))
     if spread:
-        hessian = _hessian(matrix, weight, p_won, p_lost)
-        hessian[np.diag_indices(2 * size)] += precision
+        hessian = curvature()
         residuals = np.column_stack([weight * (won - p_won), weight * (lost - p_lost)])
         covariance = _sandwich(hessian, precision, matrix, residuals, at.deal[rows.which])
     exits = float(weight @ ((won + lost) * at.seen[rows.which] * (rows.ahead == 0)))
-    return Hazards(design, beta.reshape(2, size), covariance, 1.0 / (1.0 + exits / 20.0))
+    return Hazards(design, beta.reshape(2, size), covariance, 1.0 / (1.0 + exits / 20.0), hessian)
 
 
 def _hessian(

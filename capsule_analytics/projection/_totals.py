@@ -171,6 +171,7 @@ def total_of(
     new_values: Values,
     nodes: NDArray[np.float64],
     weights: NDArray[np.float64],
+    cells: int = CELLS,
 ) -> Projected:
     """Build the distribution of what will have been won in a period.
 
@@ -184,6 +185,8 @@ def total_of(
         New business, as `new_law` takes it.
     nodes, weights
         The law of the shared factor.
+    cells
+        Upper limit of the lattice points.
     """
     laws = []
     open_mean = new_value = second = 0.0
@@ -191,8 +194,8 @@ def total_of(
     values, chance = values[order], chance[order]
     for node, weight in zip(nodes, weights, strict=True):
         chances = scaled(chance, float(node))
-        fresh = new_law(new_mean * float(node), new_spread, new_values)
-        laws.append(add(total(values, chances, CELLS), fresh, CELLS))
+        fresh = new_law(new_mean * float(node), new_spread, new_values, cells)
+        laws.append(add(total(values, chances, cells), fresh, cells))
         mean = float(values @ chances), new_mean * float(node) * new_values.mean
         variance = float((values**2) @ (chances * (1 - chances)))
         variance += new_mean * float(node) * float(new_values.weight @ new_values.amounts**2)
@@ -200,7 +203,7 @@ def total_of(
         open_mean += weight * mean[0]
         new_value += weight * mean[1]
         second += weight * (variance + (mean[0] + mean[1]) ** 2)
-    law = laws[0] if len(laws) == 1 else mix(laws, weights, CELLS)
+    law = laws[0] if len(laws) == 1 else mix(laws, weights, cells)
     expected = open_mean + new_value
     return Projected(
         sure=sure,

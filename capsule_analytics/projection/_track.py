@@ -31,6 +31,8 @@ from ._totals import CELLS, Projected
 from ._window import Outlooks, window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from numpy.typing import NDArray
 
     from ._fit import Evidence, Fitted
@@ -39,6 +41,8 @@ _MONTHS = 12
 _EVERY = 3
 _LEAST_HISTORY = 6
 _PRIOR_MONTHS = 12.0
+_PRIOR_SHIFT = 30.0
+_PAST_CELLS = 500
 _HALF_LIFE = 9.0
 _LEAST_SCALE, _MOST_SCALE = 0.75, 1.8
 _NAIVE_PRIOR = 4.0
@@ -121,63 +125,73 @@ def past_fits(evidence: Evidence) -> list[Fitted]:
     for number, month in enumerate(range(first, now)):
         day = int(month_start(month)) - 1
         if number % _EVERY == 0:
-            start = fits[-1].hazards.coef if fits else None
+            start = fits[-1].hazards if fits else None
             fits.append(evidence.fitted(day, start))
         else:
             fits.append(evidence.fitted(day, hazards=fits[-1].hazards))
     return fits
 
 
-def correction_of(evidence: Evidence, fits: list[Fitted], currency: int) -> Correction:
-    """Score the projections of past month ends, and say what follows.
+def corrections_of(
+    evidence: Evidence, fits: Sequence[Fitted], currencies: Iterable[int]
+) -> dict[int, Correction]:
+    """Score the projections of past month ends, and say what follows for each currency.
 
     Parameters
     ----------
     evidence
         The account.
     fits
-        The fits as of past month ends.
-    currency
-        The code of the currency to score.
+        The fits as of past month ends, oldest first.
+    currencies
+        The codes of the currencies to score.
     """
-    scores, gains, inside = [], [], 0
     history = evidence.history
+    scored: dict[int, list[tuple[float, float, bool]]] = {code: [] for code in currencies}
     for fitted in fits:
-        if currency not in fitted.levels:
-            continue
         at = history.sightings
-        present = at.where(at.day == fitted.today)
-        if not len(present):
-            continue
+        outlooks = Outlooks(fitted, at.where(at.day == fitted.today))
         month = int(month_of(fitted.today + 1))
         start, end = int(month_start(month)), int(month_start(month + 1))
-        law = window(history, Outlooks(fitted, present), start, end, currency).total()
-        series = monthly(evidence, currency, month + 1)
-        came = float(series[-1])
-        below, upto = law.cdf(came - 1e-6 * (1 + abs(came))), law.cdf(came)
-        scores.append((below + upto) / 2 if upto > below else upto)
-        low, high = law.quantile([0.1, 0.9])
-        inside += int(low <= came <= high)
-        simple = naive_law(series[:-1], 0, 1)
-        if simple is not None:
-            ours = _crps(law.values, law.mass, came)
-            theirs = _crps(simple.amounts, simple.mass, came)
-            gains.append((theirs - ours) / max(abs(law.mean) + came, 1e-9) * 2)
+        for code, scores in scored.items():
+            if code not in fitted.levels or not (outlooks.present.currency == code).any():
+                continue
+            law = window(history, outlooks, start, end, code).total(_PAST_CELLS)
+            series = monthly(evidence, code, month + 1)
+            scores.append(_score(law, naive_law(series[:-1], 0, 1), float(series[-1])))
+    return {code: _correction(scores) for code, scores in scored.items()}
+
+
+def _score(law: Projected, simple: Law | None, came: float) -> tuple[float, float, bool]:
+    """Give the PIT of what came, how much the naive was worse, and whether it lay inside."""
+    below, upto = law.cdf(came - 1e-6 * (1 + abs(came))), law.cdf(came)
+    low, high = law.quantile([0.1, 0.9])
+    gain = np.nan
+    if simple is not None:
+        ours = _crps(law.values, law.mass, came)
+        theirs = _crps(simple.amounts, simple.mass, came)
+        gain = 2 * (theirs - ours) / max(abs(law.mean) + came, 1e-9)
+    return (below + upto) / 2, gain, bool(low <= came <= high)
+
+
+def _correction(scores: list[tuple[float, float, bool]]) -> Correction:
+    """Turn the scores of past months, oldest first, into a correction."""
     if not scores:
         return Correction()
-    z = _inverse(np.clip(scores, 0.01, 0.99))
+    pits, gains, inside = (np.array(column) for column in zip(*scores, strict=True))
+    z = _inverse(pits.clip(0.01, 0.99))
     fade = 0.5 ** (np.arange(len(z))[::-1] / _HALF_LIFE)
-    shift = float(fade @ z) / (fade.sum() + 2 * _PRIOR_MONTHS)
+    shift = float(fade @ z) / (float(fade.sum()) + _PRIOR_SHIFT)
     variance = (float(fade @ (z - shift) ** 2) + _PRIOR_MONTHS) / (fade.sum() + _PRIOR_MONTHS)
     scale = float(np.clip(np.sqrt(variance), _LEAST_SCALE, _MOST_SCALE))
+    told = gains[~np.isnan(gains)]
     naive = 0.0
-    if gains:
-        told = np.array(gains)
+    if len(told):
         count = len(told) + _NAIVE_PRIOR
         mean = (told.sum() + _NAIVE_PRIOR * _NAIVE_PRIOR_GAIN) / count
         spread = sqrt((told.var() * len(told) + _NAIVE_PRIOR * 0.1) / count / count)
         naive = _MOST_NAIVE * float(_cumulative(np.array([-mean / spread]))[0])
-    return Correction(len(scores), scale, shift, naive, inside)
+    return Correction(len(scores), scale, shift, naive, int(inside.sum()))
 
 
 def _crps(amounts: NDArray[np.float64], mass: NDArray[np.float64], came: float) -> float:
@@ -218,4 +232,4 @@ def corrected(law: Projected, correction: Correction, simple: Law | None) -> Pro
     )
 
 
-__all__ = ["Correction", "corrected", "correction_of", "monthly", "naive_law", "past_fits"]
+__all__ = ["Correction", "corrected", "corrections_of", "monthly", "naive_law", "past_fits"]

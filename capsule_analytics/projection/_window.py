@@ -11,7 +11,7 @@ from ._evidence import WON, Sightings, month_of
 from ._features import interval
 from ._new_business import Values, expected_wins
 from ._open_deals import Outlook, outlook
-from ._totals import Projected, nodes_of, scaled, total_of
+from ._totals import CELLS, Projected, nodes_of, scaled, total_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,8 +54,8 @@ class Window:
     nodes: NDArray[np.float64]
     weights: NDArray[np.float64]
 
-    def total(self) -> Projected:
-        """Sum the period up."""
+    def total(self, cells: int = CELLS) -> Projected:
+        """Sum the period up, on so many lattice points at most."""
         return total_of(
             sure=self.sure,
             values=self.values,
@@ -65,6 +65,7 @@ class Window:
             new_values=self.new_values,
             nodes=self.nodes,
             weights=self.weights,
+            cells=cells,
         )
 
     def part(self, sure: float, deals: NDArray[np.bool_], share: float) -> Window:
