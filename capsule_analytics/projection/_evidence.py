@@ -34,7 +34,7 @@ _EPOCH = date(1970, 1, 1)
 # Older months tell nothing of how the account sells today, and cost time.
 _REBUILT_MONTHS = 48
 # Longer lists are thinned, by deal, so that fitting stays fast.
-_MOST_SIGHTINGS = 20_000
+_MOST_SIGHTINGS = 12_000
 _DAYS_A_MONTH = 365.25 / 12
 
 

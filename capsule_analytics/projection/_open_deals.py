@@ -32,7 +32,7 @@ MONTHS_AHEAD = 12
 """How many months ahead hazards are learnt; later ones are taken to be like the last."""
 # A month of a deal's life is seen from several months before; together they count about twice.
 _WEIGHTS = (1.0, 0.6, 0.45, 0.3, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
-_MOST_ROWS = 70_000
+_MOST_ROWS = 30_000
 _HALF_LIFE = 24.0
 _STEPS = 30
 _SHORTEST = 1e-4
