@@ -36,6 +36,7 @@ _MOST_ROWS = 30_000
 _HALF_LIFE = 24.0
 _STEPS = 30
 _SHORTEST = 1e-4
+_SEEN_ENDINGS = 20.0
 _ENOUGH, _ROUGHLY = 1e-10, 1e-5
 
 
@@ -164,9 +165,14 @@ def fit_hazards(
     win = np.array([f.win for f in design.features])
     lose = np.array([f.lose for f in design.features])
     prior = np.concatenate([win, lose])
-    precision = np.tile(1.0 / np.array([f.spread for f in design.features]) ** 2, 2)
     ago = month_of(today + 1) - 1 - rows.month
     weight = rows.weight * 0.5 ** (np.maximum(ago, 0) / _HALF_LIFE)
+    seen = at.seen[rows.which] & (rows.ahead == 0) & (rows.way > 0)
+    centre = 1.0 / (1.0 + float(weight[seen].sum()) / _SEEN_ENDINGS)
+    variance = np.array([f.spread**2 for f in design.features])
+    # Where nothing was seen, what was rebuilt is all that is known of what is seen today.
+    variance[[f.group == "rebuilt" for f in design.features]] *= max(1.0 - centre, 1e-6)
+    precision = np.tile(1.0 / variance, 2)
     beta = prior.copy() if start is None else start.coef.ravel().copy()
     share = np.log(rows.share)
     won = (rows.way == 1).astype(np.float64)
@@ -218,8 +224,7 @@ def fit_hazards(
         hessian = curvature()
         residuals = np.column_stack([weight * (won - p_won), weight * (lost - p_lost)])
         covariance = _sandwich(hessian, precision, matrix, residuals, at.deal[rows.which])
-    exits = float(weight @ ((won + lost) * at.seen[rows.which] * (rows.ahead == 0)))
-    return Hazards(design, beta.reshape(2, size), covariance, 1.0 / (1.0 + exits / 20.0), hessian)
+    return Hazards(design, beta.reshape(2, size), covariance, centre, hessian)
 
 
 def _hessian(
@@ -298,12 +303,7 @@ def outlook(
         eta[..., 0] += np.log(season).reshape(1, -1)
     slope = matrix.reshape(count, months, size)
     if hazards.centre and count:
-        told = np.array([f.seen for f in design.features])
-        extra = np.exp(slope[:, :, told] @ hazards.coef[:, told].T)
-        middle = extra.mean(axis=0, keepdims=True)
-        eta -= hazards.centre * np.log(middle)
-        weights = extra[..., :1] / middle[..., :1]
-        slope[:, :, told] -= hazards.centre * (weights * slope[:, :, told]).mean(axis=0, keepdims=True)
+        _centre(hazards, eta, slope)
     total = np.logaddexp(np.logaddexp(0.0, eta[..., 0]), eta[..., 1])
     p_won, p_lost = np.exp(eta[..., 0] - total), np.exp(eta[..., 1] - total)
     stays = np.cumprod(1 - p_won - p_lost, axis=1)
@@ -314,6 +314,27 @@ def outlook(
         left=stays[:, -1] if months else np.ones(count),
         slope=slope,
     )
+
+
+def _centre(
+    hazards: Hazards, eta: NDArray[np.float64], slope: NDArray[np.float64]
+) -> None:
+    """Hold what only snapshots tell to an average effect of none, as far as nothing was learnt.
+
+    Month by month over the deals that are left by then, each weighing as its hazard without the
+    effect does, so that the list as a whole is won and lost as the account's past would have it.
+    """
+    told = np.array([f.seen for f in hazards.design.features])
+    extra = slope[:, :, told] @ hazards.coef[:, told].T
+    alive = np.ones(len(eta))
+    for month in range(eta.shape[1]):
+        base = alive[:, None] * np.exp(eta[:, month] - extra[:, month])
+        weighted = base * np.exp(extra[:, month])
+        eta[:, month] -= hazards.centre * np.log(weighted.sum(axis=0) / base.sum(axis=0))
+        share = weighted[:, 0] / weighted[:, 0].sum()
+        slope[:, month, told] -= hazards.centre * (share @ slope[:, month, told])
+        odds = np.exp(eta[:, month])
+        alive = alive / (1 + odds.sum(axis=1))
 
 
 __all__ = [
