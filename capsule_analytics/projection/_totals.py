@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from capsule_analytics.risk import NOTHING, Distribution, Law, add, mix, place, step_for, total
+from capsule_analytics.risk import NOTHING, Distribution, Law, add, merge, mix, place, step_for, total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,22 +188,27 @@ def total_of(
     cells
         Upper limit of the lattice points.
     """
-    laws = []
-    open_mean = new_value = second = 0.0
-    order = np.argsort(-np.abs(values) * chance, kind="stable")
+    order = np.lexsort((chance, -np.abs(values)))
     values, chance = values[order], chance[order]
-    for node, weight in zip(nodes, weights, strict=True):
-        chances = scaled(chance, float(node))
-        fresh = new_law(new_mean * float(node), new_spread, new_values, cells)
-        laws.append(add(total(values, chances, cells), fresh, cells))
-        mean = float(values @ chances), new_mean * float(node) * new_values.mean
+    giants = _giants(values, chance, new_mean, new_values)
+    laws, shares = [], np.zeros((len(nodes), 2**giants))
+    open_mean = new_value = second = 0.0
+    for number, (node, weight) in enumerate(zip(nodes.tolist(), weights.tolist(), strict=True)):
+        chances = scaled(chance, node)
+        fresh = new_law(new_mean * node, new_spread, new_values, cells)
+        laws.append(add(total(values[giants:], chances[giants:], cells), fresh, cells))
+        shares[number] = weight
+        for giant in range(giants):
+            is_won = (np.arange(2**giants) >> giant) & 1 == 1
+            shares[number] *= np.where(is_won, chances[giant], 1 - chances[giant])
+        from_open, from_new = float(values @ chances), new_mean * node * new_values.mean
         variance = float((values**2) @ (chances * (1 - chances)))
-        variance += new_mean * float(node) * float(new_values.weight @ new_values.amounts**2)
-        variance += new_spread * mean[1] ** 2
-        open_mean += weight * mean[0]
-        new_value += weight * mean[1]
-        second += weight * (variance + (mean[0] + mean[1]) ** 2)
-    law = laws[0] if len(laws) == 1 else mix(laws, weights, cells)
+        variance += new_mean * node * float(new_values.weight @ new_values.amounts**2)
+        variance += new_spread * from_new**2
+        open_mean += weight * from_open
+        new_value += weight * from_new
+        second += weight * (variance + (from_open + from_new) ** 2)
+    law = _mixed(laws, shares, values[:giants], cells)
     expected = open_mean + new_value
     return Projected(
         sure=sure,
@@ -215,6 +220,43 @@ def total_of(
         open_value=open_mean,
         new_value=new_value,
     )
+
+
+def _giants(
+    values: NDArray[np.float64], chance: NDArray[np.float64], new_mean: float, new_values: Values
+) -> int:
+    """Count the deals, at most two, each larger than all that the others are likely to bring.
+
+    On one lattice with them the others would be lost between two points.
+    """
+    new = new_mean * new_values.mean
+    new_variance = new_mean * float(new_values.weight @ new_values.amounts**2)
+    for count in (2, 1):
+        if len(values) < count:
+            continue
+        rest, odds = values[count:], chance[count:]
+        usual = float(np.abs(rest) @ odds) + new
+        usual += 4 * float(np.sqrt((rest**2) @ (odds * (1 - odds)) + new_variance))
+        if usual > 0 and abs(values[count - 1]) > usual:
+            return count
+    return 0
+
+
+def _mixed(
+    laws: list[Law], shares: NDArray[np.float64], giants: NDArray[np.float64], cells: int
+) -> Law:
+    """Mix the laws of all nodes, for every way in which the giants may turn out."""
+    if not len(giants):
+        return laws[0] if len(laws) == 1 else mix(laws, shares[:, 0], cells)
+    amounts, mass = [], []
+    for way in range(shares.shape[1]):
+        weight = float(shares[:, way].sum())
+        if weight > 0:
+            law = mix(laws, shares[:, way] / weight, cells)
+            shift = sum(float(v) for number, v in enumerate(giants) if way >> number & 1)
+            amounts.append(law.amounts + shift)
+            mass.append(law.mass * weight)
+    return merge(np.concatenate(amounts), np.concatenate(mass))
 
 
 __all__ = ["Projected", "new_law", "nodes_of", "scaled", "total_of"]

