@@ -36,6 +36,7 @@ _REBUILT_MONTHS = 48
 # Longer lists are thinned, by deal, so that fitting stays fast.
 _MOST_SIGHTINGS = 12_000
 _DAYS_A_MONTH = 365.25 / 12
+_UNSEEN = -2
 
 
 def day_number(day: date) -> int:
@@ -200,7 +201,7 @@ class Codes:
             else:
                 self.names[number] = name
             numbers[position] = number
-        return numbers[codes]
+        return np.asarray(numbers[codes])
 
 
 def read(pipelines: Pipeline | Iterable[Pipeline]) -> History:
@@ -356,7 +357,7 @@ def _seen(
     parts: list[Sightings] = []
     pushes = np.zeros(len(deals.ids))
     due_before = np.full(len(deals.ids), np.nan)
-    milestone_before = np.full(len(deals.ids), -2, dtype=np.int64)
+    milestone_before = np.full(len(deals.ids), _UNSEEN, dtype=np.int64)
     moved_before = np.full(len(deals.ids), np.nan)
     for number, (frame, day) in enumerate(zip(frames, days, strict=True)):
         rows = frame[frame["status"] == OPEN]
@@ -372,7 +373,7 @@ def _seen(
         milestone = rows["milestone"].to_numpy()
         # Without a column that tells, the day between two snapshots on which it moved is halved.
         created = deals.known[deal].astype(np.float64)
-        guess = np.where(milestone_before[deal] == -2, created, (days[number - 1] + day) / 2)
+        guess = np.where(milestone_before[deal] == _UNSEEN, created, (days[number - 1] + day) / 2)
         moved = np.where(milestone_before[deal] == milestone, moved_before[deal], guess)
         stated = rows["moved"].to_numpy()
         moved = np.where(np.isnan(stated), moved, stated)

@@ -176,12 +176,22 @@ class Design:
         stages = block[:, 11 : 11 + self.milestones]
         rebuilt = 1.0 - seen
         other = [rebuilt * (ahead >= 1), rebuilt * far, rebuilt * (np.log1p(age) - 1.0)]
-        later = [*other, block[:, 0] * far, block[:, 2] * far, block[:, 7] * far, *(stages * far[:, None]).T]
+        later = [
+            *other,
+            block[:, 0] * far,
+            block[:, 2] * far,
+            block[:, 7] * far,
+            *(stages * far[:, None]).T,
+        ]
         return np.column_stack([*head, *later, block])
 
 
-def design_for(history_milestones: tuple[str, ...], pipelines: tuple[str, ...],
-               owners: tuple[str, ...], at: Sightings) -> Design:
+def design_for(
+    history_milestones: tuple[str, ...],
+    pipelines: tuple[str, ...],
+    owners: tuple[str, ...],
+    at: Sightings,
+) -> Design:
     """Choose the features that an account can have.
 
     Parameters
@@ -212,8 +222,10 @@ def design_for(history_milestones: tuple[str, ...], pipelines: tuple[str, ...],
         f("stated_ahead", "stated", "stated probability, further ahead", -0.1, 0.0, 0.2, seen=True),
         f("still_ahead", "still", "time at the milestone, further ahead", 0.0, 0.0, 0.2, seen=True),
         f("value_ahead", "value", "value, further ahead", spread=0.2),
-        *[f(f"milestone_{m}_ahead", "milestone", f"at {m}, further ahead", spread=0.3, seen=True)
-          for m in history_milestones],
+        *[
+            f(f"milestone_{m}_ahead", "milestone", f"at {m}, further ahead", spread=0.3, seen=True)
+            for m in history_milestones
+        ],
         f("stated", "stated", "stated probability", 0.4, -0.25, 0.3, seen=True),
         f("pushes", "pushes", "pushed before", -0.2, 0.1, 0.3, seen=True),
         f("still", "still", "time at the milestone", -0.15, 0.0, 0.3, seen=True),
@@ -225,11 +237,15 @@ def design_for(history_milestones: tuple[str, ...], pipelines: tuple[str, ...],
         f("value_square", "value", "unusual value", 0.0, 0.0, 0.1),
         f("no_value", "value", "no value", -0.2, 0.1, 0.3),
         f("rebuilt", "rebuilt", "rebuilt from dates alone", 0.0, 0.0, 0.7),
-        *[f(f"milestone_{m}", "milestone", f"at {m}", spread=0.5, seen=True)
-          for m in history_milestones],
+        *[
+            f(f"milestone_{m}", "milestone", f"at {m}", spread=0.5, seen=True)
+            for m in history_milestones
+        ],
         *[f(f"pipeline_{p}", "pipeline", f"in {p}", spread=0.3) for p in pipelines[:several]],
-        *[f(f"owner_{owners[code]}", "owner", f"with {owners[code]}", spread=0.25)
-          for code in kept],
+        *[
+            f(f"owner_{owners[code]}", "owner", f"with {owners[code]}", spread=0.25)
+            for code in kept
+        ],
     ]
     return Design(tuple(head), len(history_milestones), several, kept)
 
@@ -246,4 +262,4 @@ def interval(
 
 def _one_hot(codes: NDArray[np.int64], of: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mark which of some codes each entry has."""
-    return (codes[:, None] == of[None, :]).astype(np.float64)
+    return np.asarray(codes[:, None] == of[None, :], dtype=np.float64)

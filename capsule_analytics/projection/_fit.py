@@ -113,7 +113,9 @@ class Evidence:
         history, deals = self.history, self.history.deals
         known = self.rows.end <= today + 1
         rows, matrix = (
-            (self.rows, self.matrix) if known.all() else (self.rows.where(known), self.matrix[known])
+            (self.rows, self.matrix)
+            if known.all()
+            else (self.rows.where(known), self.matrix[known])
         )
         offset = np.zeros(len(rows.way))
         first, last = history.first, int(month_of(today + 1)) - 1
@@ -121,9 +123,8 @@ class Evidence:
         counts = {code: intake_of(deals, code, first, today) for code in codes}
         intake = np.sum([count for count, _ in counts.values()], axis=0)
         season = Season(np.ones(12), np.zeros(12))
-        given = hazards
-        for turn in range(_ROUNDS if given is None else 1):
-            hazards = given or fit_hazards(
+        for turn in range(_ROUNDS if hazards is None else 1):
+            found = hazards or fit_hazards(
                 self.design,
                 history.sightings,
                 rows,
@@ -134,13 +135,14 @@ class Evidence:
                 spread=turn == _ROUNDS - 1,
                 exact=turn == _ROUNDS - 1 and today == history.today,
             )
-            start = hazards
+            start = found
             kernel = kernel_of(deals, first, today, season.factor)
-            wins, expected, scale = self._months(rows, matrix, hazards, kernel, intake, last)
+            fresh = kernel.chance[0] * intake[: last - first + 1]
+            wins, expected, scale = self._months(rows, matrix, found, fresh=fresh)
             calendar = (first + np.arange(len(wins))) % 12
             season = season_of(wins, expected, calendar)
             shock = filter_shocks(wins, expected * season.factor[calendar], scale)
-            if given is not None:
+            if hazards is not None:
                 break
             by_month = np.zeros(max(len(wins), 1))
             by_month[: len(wins)] = shock.past + np.log(season.factor[calendar])
@@ -148,35 +150,32 @@ class Evidence:
         levels = {code: level_of(*counts[code], first) for code in codes if counts[code][0].any()}
         values = {code: values_of(deals, code, today, _NEW_LAG) for code in levels}
         kept = self._kept_value(today)
-        return Fitted(today, hazards, kernel, levels, values, shock, season, kept)
+        return Fitted(today, found, kernel, levels, values, shock, season, kept)
 
     def _months(
         self,
         rows: Rows,
         matrix: NDArray[np.float64],
         hazards: Hazards,
-        kernel: Kernel,
-        intake: NDArray[np.float64],
-        last: int,
+        *,
+        fresh: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Count each past month's wins beside what the deals' chances gave for a usual month."""
         first, deals = self.history.first, self.history.deals
-        count = max(last - first + 1, 0)
+        count, last = len(fresh), first + len(fresh) - 1
         next_month = rows.ahead == 0
         eta = matrix[next_month] @ hazards.coef.T + np.log(rows.share[next_month])[:, None]
         total = np.logaddexp(np.logaddexp(0.0, eta[:, 0]), eta[:, 1])
         chance = np.exp(eta[:, 0] - total) * rows.weight[next_month]
         spread = chance * (1 - np.exp(eta[:, 0] - total))
         where = rows.month[next_month] - first
-        expected = np.bincount(where, chance, count)[:count]
-        variance = np.bincount(where, spread, count)[:count]
+        expected = np.bincount(where, chance, count)[:count] + fresh
+        variance = np.bincount(where, spread, count)[:count] + fresh
         won = (rows.way[next_month] == 1) * rows.weight[next_month]
-        wins = np.bincount(where, won, count)[:count]
+        wins = np.bincount(where, won, count)[:count].astype(np.float64)
         entered, ended = month_of(deals.known), month_of(np.minimum(deals.end, 10**7))
         quick = (deals.kind == WON) & (entered == ended) & (entered >= first) & (entered <= last)
         wins = wins + np.bincount(entered[quick] - first, minlength=count)[:count]
-        fresh = intake[:count] * kernel.chance[0]
-        expected, variance = expected + fresh, variance + fresh
         return wins, expected, variance / np.maximum(expected, 1e-9)
 
     def _kept_value(self, today: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -27,16 +26,18 @@ from ._evidence import (
 )
 from ._fit import Evidence, Fitted
 from ._reasons import reasons_of
-from ._totals import Projected
 from ._track import Correction, corrected, corrections_of, monthly, naive_law, past_fits
-from ._window import LONGEST, Outlooks, Window, window, won_between
+from ._window import LONGEST, Outlooks, window, won_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import date
 
     from numpy.typing import NDArray
 
     from capsule_analytics.schema import Pipeline
+
+    from ._totals import Projected
 
 _GROUPS = ("owner", "pipeline", "milestone")
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -335,7 +336,8 @@ class Projection:
             for code in self._codes:
                 laws = self._parts(start, end, code, by)
                 for name, law in laws:
-                    rows.append(self._row(number, code, by, name, law, target))
+                    part = {by: pd.NA if name is None else name} if by else {}
+                    rows.append(self._row(number, code, part, law, target))
         columns = [period, "currency", *([by] if by else [])]
         columns += ["won_value", "open_value", "new_value", "expected_value", "p10", "p50", "p90"]
         columns += [] if target is None else ["chance"]
@@ -474,9 +476,7 @@ class Projection:
 
     def _with(self, present: Sightings) -> Projection:
         """Make the same model with other open deals."""
-        return Projection(
-            self._evidence, self._fitted, present, self._corrections, self._snapshots
-        )
+        return Projection(self._evidence, self._fitted, present, self._corrections, self._snapshots)
 
     def _rows(self, ids: Sequence[Any]) -> NDArray[np.bool_]:
         """Mark the open deals of some ids, all of which must be there."""
@@ -505,7 +505,9 @@ class Projection:
         if currency is None:
             raise ArgumentError(f"choose a currency of {', '.join(filter(None, self.currencies))}")
         if currency not in self.currencies:
-            raise ArgumentError(f"no deal is in {currency!r}; there are {', '.join(self.currencies)}")
+            raise ArgumentError(
+                f"no deal is in {currency!r}; there are {', '.join(self.currencies)}"
+            )
         return self._codes[self.currencies.index(currency)]
 
     def _days(
@@ -523,7 +525,9 @@ class Projection:
         try:
             found = pd.Period(period)
         except (TypeError, ValueError) as error:
-            raise ArgumentError(f"a period is like 2026-11, 2026Q4 or 2026, not {period!r}") from error
+            raise ArgumentError(
+                f"a period is like 2026-11, 2026Q4 or 2026, not {period!r}"
+            ) from error
         return day_number(found.start_time.date()), day_number(found.end_time.date()) + 1
 
     def _law(self, start: int, end: int, currency: int) -> Projected:
@@ -554,14 +558,19 @@ class Projection:
         right = self._corrected(whole, start, end, code)
         if by is None:
             return [(None, right)]
-        names = {"owner": history.owners, "pipeline": history.pipelines,
-                 "milestone": history.milestones}[by]
+        names = {
+            "owner": history.owners,
+            "pipeline": history.pipelines,
+            "milestone": history.milestones,
+        }[by]
         held = getattr(self._present, by)[laid.deals]
         deals = history.deals
         won = won_between(history, self._fitted.today, start, end, code)
         of_won = np.full(len(won), -1) if by == "milestone" else getattr(deals, by)[won]
         share = self._shares(code, by, len(names))
-        ratio = (right.mean - right.sure) / (whole.mean - whole.sure) if whole.mean != whole.sure else 1
+        ratio = (
+            (right.mean - right.sure) / (whole.mean - whole.sure) if whole.mean != whole.sure else 1
+        )
         found: list[tuple[str | None, Projected]] = []
         for number in range(-1, len(names)):
             mine, sure = held == number, float(deals.tcv[won[of_won == number]].sum())
@@ -569,9 +578,15 @@ class Projection:
                 continue
             law = laid.part(sure, mine, float(share[number])).total()
             open_value, new_value = law.open_value * ratio, law.new_value * ratio
-            spread = corrected(law, replace(self._corrections.get(code, Correction()), naive=0.0), None)
-            spread = replace(spread, open_value=open_value, new_value=new_value,
-                             mean=sure + open_value + new_value)
+            spread = corrected(
+                law, replace(self._corrections.get(code, Correction()), naive=0.0), None
+            )
+            spread = replace(
+                spread,
+                open_value=open_value,
+                new_value=new_value,
+                mean=sure + open_value + new_value,
+            )
             found.append((names[number] if number >= 0 else None, spread))
         return sorted(found, key=lambda one: (one[0] is None, one[0] or ""))
 
@@ -589,16 +604,19 @@ class Projection:
         np.add.at(shares, getattr(deals, by)[won], weight)
         if not shares.sum():
             shares[-1] = 1.0
-        return shares / shares.sum()
+        return np.asarray(shares / shares.sum())
 
     def _row(
-        self, number: int, code: int, by: str | None, name: str | None, law: Projected,
+        self,
+        number: int,
+        code: int,
+        part: dict[str, Any],
+        law: Projected,
         target: float | None,
     ) -> dict[str, Any]:
         p10, p50, p90 = law.quantile(list(_QUANTILES))
         row: dict[str, Any] = {"bucket": number, "currency": self._name(code) or pd.NA}
-        if by:
-            row[by] = pd.NA if name is None else name
+        row |= part
         row |= {
             "won_value": law.won_value,
             "open_value": law.open_value,
@@ -623,7 +641,11 @@ def _names(names: Sequence[str], codes: NDArray[np.int64]) -> NDArray[np.object_
 
 
 def _apply(
-    arrays: dict[str, NDArray[Any]], position: int, column: str, value: Any, history: History  # noqa: ANN401
+    arrays: dict[str, NDArray[Any]],
+    position: int,
+    column: str,
+    value: Any,  # noqa: ANN401 - a name, a day or a number
+    history: History,
 ) -> None:
     """Change one thing of one deal."""
     if column not in _CHANGEABLE:

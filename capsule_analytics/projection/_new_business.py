@@ -119,9 +119,16 @@ def level_of(counts: NDArray[np.float64], share: NDArray[np.float64], first: int
         predictive = _gamma_poisson(y[t], e[t], a, b, lgamma(y[t] + 1.0))
         log_joint = log_w + predictive
         # Either the run goes on, or a new one begins with this month.
-        fresh = np.logaddexp.reduce(log_w, axis=0) + _gamma_poisson(
-            y[t], e[t], np.full((1, len(_FADES)), prior_a), np.full((1, len(_FADES)), prior_b), lgamma(y[t] + 1.0)
-        )[0]
+        fresh = (
+            np.logaddexp.reduce(log_w, axis=0)
+            + _gamma_poisson(
+                y[t],
+                e[t],
+                np.full((1, len(_FADES)), prior_a),
+                np.full((1, len(_FADES)), prior_b),
+                lgamma(y[t] + 1.0),
+            )[0]
+        )
         if t:
             log_w = np.concatenate(
                 [log_joint + np.log1p(-_BREAK), (fresh + np.log(_BREAK))[None, :]]
@@ -150,10 +157,13 @@ def _gamma_poisson(
 ) -> NDArray[np.float64]:
     """Give the log probability of a count whose mean is e times a Gamma(a, b)."""
     e = max(e, 1e-6)
-    return _lgamma(a + y) - _lgamma(a) - log_factorial + a * np.log(b / (b + e)) + y * np.log(e / (b + e))
+    chance = _lgamma(a + y) - _lgamma(a) - log_factorial
+    return np.asarray(chance + a * np.log(b / (b + e)) + y * np.log(e / (b + e)))
 
 
-def _season(counts: NDArray[np.float64], share: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+def _season(
+    counts: NDArray[np.float64], share: NDArray[np.float64], first: int
+) -> NDArray[np.float64]:
     """Compare each calendar month with the year around it, held close to 1 by a prior."""
     if len(counts) < 18:  # noqa: PLR2004 - no month but a few was seen twice
         return np.ones(12)
@@ -165,7 +175,7 @@ def _season(counts: NDArray[np.float64], share: NDArray[np.float64], first: int)
     seen = np.bincount(calendar, counts, 12)
     normal = np.bincount(calendar, expected, 12)
     factor = (seen + _SEASON_STRENGTH) / (normal + _SEASON_STRENGTH)
-    return factor / factor.mean()
+    return np.asarray(factor / factor.mean())
 
 
 def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64]) -> Kernel:
@@ -186,8 +196,13 @@ def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64])
     months = np.arange(first, last + 1)
     entered = month_of(deals.known)
     known = deals.known <= today
-    intake = np.bincount((entered - first)[known & (entered >= first) & (entered <= last)],
-                         minlength=len(months)).astype(np.float64) if len(months) else np.zeros(0)
+    intake = (
+        np.bincount(
+            (entered - first)[known & (entered >= first) & (entered <= last)], minlength=len(months)
+        ).astype(np.float64)
+        if len(months)
+        else np.zeros(0)
+    )
     ended = month_of(np.minimum(deals.end, 10**7))
     lag = ended - entered
     won = known & (deals.kind == WON) & (deals.end <= today) & (ended <= last) & (entered >= first)
@@ -198,12 +213,16 @@ def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64])
     for j in range(min(_LAGS, len(months))):
         closing = months[: len(months) - j] + j
         exposure[j] = np.sum(
-            intake[: len(months) - j] * season[closing % 12] * 0.5 ** ((last - closing) / _HALF_LIFE)
+            intake[: len(months) - j]
+            * season[closing % 12]
+            * 0.5 ** ((last - closing) / _HALF_LIFE)
         )
     prior = _PRIOR_WINS * (1 - _PRIOR_DECAY) * _PRIOR_DECAY ** np.arange(_LAGS)
     # The month of entry is shorter than the others.
     prior[0] /= 2
-    share_won = (wins.sum() + _PRIOR_DEALS * _PRIOR_WINS) / (exposure[0] + _PRIOR_DEALS) / _PRIOR_WINS
+    share_won = (
+        (wins.sum() + _PRIOR_DEALS * _PRIOR_WINS) / (exposure[0] + _PRIOR_DEALS) / _PRIOR_WINS
+    )
     prior *= float(np.clip(share_won, 0.2, 2.5))
     chance = (wins + _PRIOR_DEALS * prior) / (exposure + _PRIOR_DEALS)
     effective = wins[: _CURRENT_LAGS + 1].sum() + 1.0
@@ -304,7 +323,7 @@ def values_of(deals: Deals, currency: int, today: int, lag: float) -> Values:
     slope /= float(weight @ apart**2) * effective + noise / 0.2**2
     logs = logs + slope * (np.log1p(lag) - took)
     width = 0.6 * robust * (effective + 1) ** -0.2
-    # Smoothing on the log scale lifts the mean; taken back for half of it, as few values miss tails.
+    # Smoothing logs lifts the mean; half of it is taken back, as few values miss the tail.
     amounts = np.exp(logs[:, None] + width * _NODES[None, :] - 0.25 * width**2)
     weights = weight[:, None] * _NODE_WEIGHT[None, :]
     return Values(amounts.ravel(), weights.ravel())

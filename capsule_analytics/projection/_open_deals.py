@@ -18,11 +18,11 @@ approximation and sandwich: Gelman et al., Bayesian Data Analysis, ch. 4; Huber 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._evidence import LOST, OPEN, WON, Deals, History, Sightings, month_of
+from ._evidence import OPEN, WON, History, Sightings, month_of
 from ._features import Design, interval
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Hazards:
 def rows_of(history: History) -> Rows:
     """List the rows of evidence of a history: what became of each sighting in each month ahead."""
     at, deals = history.sightings, history.deals
-    parts: list[list[NDArray[np.float64]]] = []
+    parts: list[list[NDArray[Any]]] = []
     most = len(at)
     for ahead in range(MONTHS_AHEAD):
         which = np.arange(len(at))
@@ -128,9 +128,9 @@ def rows_of(history: History) -> Rows:
                 share[keep],
             ]
         )
+    names = ("which", "ahead", "month", "end", "way", "weight", "share")
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    ints = [column.astype(np.int64) for column in columns[:5]]
-    return Rows(*ints, *[column.astype(np.float64) for column in columns[5:]])
+    return Rows(**dict(zip(names, columns, strict=True)))
 
 
 def fit_hazards(
@@ -162,9 +162,8 @@ def fit_hazards(
     exact
         Whether every digit counts, or it is a step on the way.
     """
-    win = np.array([f.win for f in design.features])
-    lose = np.array([f.lose for f in design.features])
-    prior = np.concatenate([win, lose])
+    size = len(design.features)
+    prior = np.array([[f.win for f in design.features], [f.lose for f in design.features]]).ravel()
     ago = month_of(today + 1) - 1 - rows.month
     weight = rows.weight * 0.5 ** (np.maximum(ago, 0) / _HALF_LIFE)
     seen = at.seen[rows.which] & (rows.ahead == 0) & (rows.way > 0)
@@ -172,75 +171,89 @@ def fit_hazards(
     variance = np.array([f.spread**2 for f in design.features])
     # Where nothing was seen, what was rebuilt is all that is known of what is seen today.
     variance[[f.group == "rebuilt" for f in design.features]] *= max(1.0 - centre, 1e-6)
-    precision = np.tile(1.0 / variance, 2)
-    beta = prior.copy() if start is None else start.coef.ravel().copy()
-    share = np.log(rows.share)
-    won = (rows.way == 1).astype(np.float64)
-    lost = (rows.way == 2).astype(np.float64)  # noqa: PLR2004 - the second way out
-    size = len(win)
-
-    def chances(beta: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-        eta_won = matrix @ beta[:size] + share + offset
-        eta_lost = matrix @ beta[size:] + share
-        total = np.logaddexp(np.logaddexp(0.0, eta_won), eta_lost)
-        loss = float(weight @ (total - won * eta_won - lost * eta_lost))
-        loss += 0.5 * float(precision @ (beta - prior) ** 2)
-        return np.exp(eta_won - total), np.exp(eta_lost - total), loss
-
-    def curvature() -> NDArray[np.float64]:
-        hessian = _hessian(matrix, weight, p_won, p_lost)
-        hessian[np.diag_indices(2 * size)] += precision
-        return hessian
-
-    p_won, p_lost, loss = chances(beta)
-    # A fit of nearby evidence bends nearly alike: its curvature serves until steps stop paying.
-    hessian = curvature() if start is None else start.curvature
-    fresh = start is None
-    for _ in range(_STEPS):
-        slope = np.concatenate(
-            [matrix.T @ (weight * (p_won - won)), matrix.T @ (weight * (p_lost - lost))]
-        )
-        slope += precision * (beta - prior)
-        step = np.linalg.solve(hessian, slope)
-        hoped = 0.5 * float(slope @ step)
-        scale = 1.0
-        while True:
-            tried = beta - scale * step
-            result = chances(tried)
-            gained = loss - result[2]
-            if gained >= 0 or scale < _SHORTEST:
-                break
-            scale /= 2
-        small = (_ENOUGH if exact else _ROUGHLY) * (1 + abs(loss))
-        if gained >= 0:
-            beta, (p_won, p_lost, loss) = tried, result
-        if max(hoped, gained) < small or (gained < 0 and fresh):
-            break
-        fresh = gained < 0.5 * hoped or (exact and hoped < 1.0)
-        if fresh:
-            hessian = curvature()
+    target = _Target(
+        matrix=matrix,
+        weight=weight,
+        ways=np.column_stack([rows.way == 1, rows.way == 2]).astype(np.float64),  # noqa: PLR2004
+        known=np.column_stack([np.log(rows.share) + offset, np.log(rows.share)]),
+        prior=prior,
+        precision=np.tile(1.0 / variance, 2),
+    )
+    beta = prior if start is None else start.coef.ravel()
+    bend = None if start is None else start.curvature
+    beta, chances, bend = target.minimised(beta, bend, exact=exact)
     covariance = np.zeros((0, 0))
     if spread:
-        hessian = curvature()
-        residuals = np.column_stack([weight * (won - p_won), weight * (lost - p_lost)])
-        covariance = _sandwich(hessian, precision, matrix, residuals, at.deal[rows.which])
-    return Hazards(design, beta.reshape(2, size), covariance, centre, hessian)
+        bend = target.curvature(chances)
+        residuals = weight[:, None] * (target.ways - chances)
+        covariance = _sandwich(bend, target.precision, matrix, residuals, at.deal[rows.which])
+    return Hazards(design, beta.reshape(2, size), covariance, centre, bend)
 
 
-def _hessian(
-    matrix: NDArray[np.float64],
-    weight: NDArray[np.float64],
-    p_won: NDArray[np.float64],
-    p_lost: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Give the curvature of the negative log likelihood, shape (2 features, 2 features)."""
-    size = matrix.shape[1]
-    hessian = np.empty((2 * size, 2 * size))
-    hessian[:size, :size] = matrix.T @ (matrix * (weight * p_won * (1 - p_won))[:, None])
-    hessian[size:, size:] = matrix.T @ (matrix * (weight * p_lost * (1 - p_lost))[:, None])
-    cross = -(matrix.T @ (matrix * (weight * p_won * p_lost)[:, None]))
-    hessian[:size, size:], hessian[size:, :size] = cross, cross.T
-    return hessian
+@dataclass(frozen=True)
+class _Target:
+    """The penalised likelihood, as a function of the flattened coefficients."""
+
+    matrix: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    ways: NDArray[np.float64]
+    known: NDArray[np.float64]
+    prior: NDArray[np.float64]
+    precision: NDArray[np.float64]
+
+    def at(self, beta: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+        """Give the chances of both ways out of every row, and the negative log posterior."""
+        eta = self.matrix @ beta.reshape(2, -1).T + self.known
+        total = np.logaddexp(np.logaddexp(0.0, eta[:, 0]), eta[:, 1])
+        loss = float(self.weight @ (total - (self.ways * eta).sum(axis=1)))
+        loss += 0.5 * float(self.precision @ (beta - self.prior) ** 2)
+        return np.exp(eta - total[:, None]), loss
+
+    def slope(self, beta: NDArray[np.float64], chances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the first derivative."""
+        missed = self.matrix.T @ (self.weight[:, None] * (chances - self.ways))
+        return np.asarray(missed.T.ravel() + self.precision * (beta - self.prior))
+
+    def curvature(self, chances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the second derivative."""
+        matrix, size = self.matrix, self.matrix.shape[1]
+        won, lost = chances.T
+        bend = np.empty((2 * size, 2 * size))
+        bend[:size, :size] = matrix.T @ (matrix * (self.weight * won * (1 - won))[:, None])
+        bend[size:, size:] = matrix.T @ (matrix * (self.weight * lost * (1 - lost))[:, None])
+        cross = -(matrix.T @ (matrix * (self.weight * won * lost)[:, None]))
+        bend[:size, size:], bend[size:, :size] = cross, cross.T
+        bend[np.diag_indices(2 * size)] += self.precision
+        return bend
+
+    def minimised(
+        self, beta: NDArray[np.float64], bend: NDArray[np.float64] | None, *, exact: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Find the minimum by Newton's steps, halved where they overshoot.
+
+        A fit of nearby evidence bends nearly alike: its curvature serves until steps stop paying.
+        """
+        chances, loss = self.at(beta)
+        fresh = bend is None
+        bend = self.curvature(chances) if bend is None else bend
+        for _ in range(_STEPS):
+            slope = self.slope(beta, chances)
+            step = np.linalg.solve(bend, slope)
+            hoped, length = 0.5 * float(slope @ step), 1.0
+            found = self.at(beta - step)
+            while found[1] > loss and length > _SHORTEST:
+                length /= 2
+                found = self.at(beta - length * step)
+            gained = loss - found[1]
+            if gained >= 0:
+                beta, (chances, loss) = beta - length * step, found
+            enough = (_ENOUGH if exact else _ROUGHLY) * (1 + abs(loss))
+            if max(hoped, gained) < enough or (gained < 0 and fresh):
+                break
+            fresh = gained < 0.5 * hoped or (exact and hoped < 1.0)
+            if fresh:
+                bend = self.curvature(chances)
+        return beta, chances, bend
 
 
 def _sandwich(
@@ -251,7 +264,7 @@ def _sandwich(
     deal: NDArray[np.int64],
 ) -> NDArray[np.float64]:
     """Give the covariance with every deal as one observation; the prior is one more."""
-    inverse = np.linalg.inv(hessian)
+    inverse = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
     if not len(deal):
         return inverse
     order = np.argsort(deal, kind="stable")
@@ -265,7 +278,7 @@ def _sandwich(
     )
     middle = scores.T @ scores
     middle[np.diag_indices(len(precision))] += precision
-    return inverse @ middle @ inverse
+    return np.asarray(inverse @ middle @ inverse)
 
 
 @dataclass(frozen=True)
@@ -291,7 +304,7 @@ class Outlook:
 def outlook(
     hazards: Hazards, at: Sightings, months: int, season: NDArray[np.float64] | None = None
 ) -> Outlook:
-    """Project sightings into the months ahead, without shocks; the season is each month's factor."""
+    """Project sightings into months ahead, without shocks; the season is each month's factor."""
     size, count = len(hazards.design.features), len(at)
     design = hazards.design
     which = np.repeat(np.arange(count), months)
@@ -316,9 +329,7 @@ def outlook(
     )
 
 
-def _centre(
-    hazards: Hazards, eta: NDArray[np.float64], slope: NDArray[np.float64]
-) -> None:
+def _centre(hazards: Hazards, eta: NDArray[np.float64], slope: NDArray[np.float64]) -> None:
     """Hold what only snapshots tell to an average effect of none, as far as nothing was learnt.
 
     Month by month over the deals that are left by then, each weighing as its hazard without the
@@ -337,14 +348,4 @@ def _centre(
         alive = alive / (1 + odds.sum(axis=1))
 
 
-__all__ = [
-    "LOST",
-    "MONTHS_AHEAD",
-    "Deals",
-    "Hazards",
-    "Outlook",
-    "Rows",
-    "fit_hazards",
-    "outlook",
-    "rows_of",
-]
+__all__ = ["MONTHS_AHEAD", "Hazards", "Outlook", "Rows", "fit_hazards", "outlook", "rows_of"]

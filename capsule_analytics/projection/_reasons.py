@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._open_deals import Hazards
 
 _NEXT_MONTHS = 3
+_TIMES = "\u00d7"
 _MOST = 3
 _WORTH_SAYING = 0.1
 _DAYS_A_MONTH = 30.4375
@@ -45,13 +46,11 @@ def reasons_of(hazards: Hazards, at: Sightings, history: History) -> list[str]:
     moved = (matrix - matrix.mean(axis=0)) * hazards.coef[0]
     groups = [_JOINED.get(feature.group, feature.group) for feature in design.features]
     names = [name for name in dict.fromkeys(groups) if name not in _UNSAID]
-    effects = np.column_stack(
-        [moved[:, [g == name for g in groups]].sum(axis=1) for name in names]
-    )
+    effects = np.column_stack([moved[:, [g == name for g in groups]].sum(axis=1) for name in names])
     order = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :_MOST]
     return [
         "; ".join(
-            f"{_words(names[number], at, row, history)}: ×{np.exp(effects[row, number]):.1f}"
+            f"{_words(names[number], at, row, history)}: {_TIMES}{np.exp(effects[row, number]):.1f}"
             for number in order[row]
             if abs(effects[row, number]) >= _WORTH_SAYING
         )
@@ -61,30 +60,24 @@ def reasons_of(hazards: Hazards, at: Sightings, history: History) -> list[str]:
 
 def _words(group: str, at: Sightings, row: int, history: History) -> str:
     """Say how a deal stands in one respect."""
-    if group == "due":
-        return _due(at.due[row], int(at.day[row]))
-    if group == "milestone":
-        name = history.milestones[at.milestone[row]] if at.milestone[row] >= 0 else "no milestone"
-        return f"at {name} for {_days(at.at_milestone[row])}"
-    if group == "stated":
-        return f"stated at {100 * at.probability[row]:.0f}%"
-    if group == "pushes":
-        times = int(at.pushes[row])
-        return "never pushed" if not times else f"pushed {times} time{'s' * (times > 1)}"
-    if group == "update":
-        return f"unchanged for {_days(at.since_update[row])}"
-    if group == "contact":
-        since = at.since_contact[row]
-        return "never contacted" if np.isnan(since) else f"contacted {_days(since)} ago"
-    if group == "value":
-        if np.isnan(at.tcv[row]):
-            return "no value"
-        return f"worth {np.exp(at.relative[row]):.1f} times the median open deal"
-    if group == "age":
-        return f"entered {_days(at.age[row])} ago"
-    names: tuple[str, ...] = getattr(history, f"{group}s")
-    code = int(getattr(at, group)[row])
-    return f"{group} {names[code]}" if code >= 0 else f"no {group}"
+    if group in {"owner", "pipeline"}:
+        names: tuple[str, ...] = getattr(history, f"{group}s")
+        code = int(getattr(at, group)[row])
+        return f"{group} {names[code]}" if code >= 0 else f"no {group}"
+    milestone, times = int(at.milestone[row]), int(at.pushes[row])
+    stage = history.milestones[milestone] if milestone >= 0 else "no milestone"
+    contact = at.since_contact[row]
+    worth = f"worth {np.exp(at.relative[row]):.1f} times the median open deal"
+    return {
+        "due": _due(at.due[row], int(at.day[row])),
+        "milestone": f"at {stage} for {_days(at.at_milestone[row])}",
+        "stated": f"stated at {100 * at.probability[row]:.0f}%",
+        "pushes": f"pushed {times} time{'s' * (times > 1)}" if times else "never pushed",
+        "update": f"unchanged for {_days(at.since_update[row])}",
+        "contact": "never contacted" if np.isnan(contact) else f"contacted {_days(contact)} ago",
+        "value": "no value" if np.isnan(at.tcv[row]) else worth,
+        "age": f"entered {_days(at.age[row])} ago",
+    }[group]
 
 
 def _due(due: float, today: int) -> str:

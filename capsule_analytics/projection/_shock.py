@@ -43,7 +43,7 @@ def _normal(mean: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
         rows[at, cell + 1] = where - cell
         return rows
     mass = np.exp(-0.5 * ((GRID[None, :] - mean[:, None]) / sigma) ** 2)
-    return mass / mass.sum(axis=1, keepdims=True)
+    return np.asarray(mass / mass.sum(axis=1, keepdims=True))
 
 
 def _laws() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -128,7 +128,7 @@ class Shock:
         joint = np.zeros((len(self.weights), len(GRID), len(bins)))
         joint[:, :, 0] = self.state
         for part in share:
-            joint = np.matmul(_MOVES.transpose(0, 2, 1), joint)
+            joint = np.einsum("kgh,kgb->khb", _MOVES, joint)
             if part <= 0:
                 continue
             joint = _moved(joint, bins, part * np.exp(GRID))
@@ -140,15 +140,14 @@ def _moved(
 ) -> NDArray[np.float64]:
     """Add to the sums what each state adds, split between bins so that the mean is kept."""
     result = np.zeros_like(joint)
-    for state, amount in enumerate(add):
-        to = np.minimum(bins + amount, bins[-1])
-        cell = np.searchsorted(bins, to, side="right").clip(1, len(bins) - 1) - 1
-        upper = (to - bins[cell]) / (bins[cell + 1] - bins[cell])
-        moving = np.zeros((len(bins), len(bins)))
-        at = np.arange(len(bins))
-        moving[at, cell] += 1 - upper
-        moving[at, cell + 1] += upper
-        result[:, state, :] = joint[:, state, :] @ moving
+    to = np.minimum(bins[None, :] + add[:, None], bins[-1])
+    cell = np.searchsorted(bins, to, side="right").clip(1, len(bins) - 1) - 1
+    upper = (to - bins[cell]) / (bins[cell + 1] - bins[cell])
+    state = np.arange(len(add))
+    for number in range(len(bins)):
+        mass = joint[:, :, number]
+        result[:, state, cell[:, number]] += mass * (1 - upper[:, number])
+        result[:, state, cell[:, number] + 1] += mass * upper[:, number]
     return result
 
 
@@ -222,10 +221,10 @@ def filter_shocks(
     evidence = np.log(_PRIOR)
     forward: list[NDArray[np.float64]] = []
     likelihoods: list[NDArray[np.float64]] = []
-    for number, (won, mean, part) in enumerate(zip(wins, expected, scale, strict=True)):
+    usual = np.maximum(expected, 1e-3)
+    for number, (won, mean, part) in enumerate(zip(wins, usual, scale, strict=True)):
         if number:
             state = np.einsum("kg,kgh->kh", state, _MOVES)
-        mean = max(float(mean), 1e-3)
         log_like = (won * GRID - mean * np.expm1(GRID)) / max(float(part), 0.3)
         like = np.exp(log_like - log_like.max())
         state = state * like

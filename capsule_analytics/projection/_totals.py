@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from capsule_analytics.risk import NOTHING, Distribution, Law, add, merge, mix, place, step_for, total
+from capsule_analytics.risk import (
+    NOTHING,
+    Distribution,
+    Law,
+    add,
+    merge,
+    mix,
+    place,
+    step_for,
+    total,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
     from ._new_business import Values
 
 CELLS = 1500
-_NODES = 13
+NODES = 13
 _TAIL = 1e-13
 
 
@@ -75,7 +85,9 @@ class Projected(Distribution):
             into = ((asked - self.values[at]) / self.law.step).clip(0.0, 1.0)
             into = np.where(cell < 0, 0.0, into)
             here = np.where(self._spread[at], self.mass[at] * (0.5 - into).clip(0.0, None), 0.0)
-            there = np.where(self._spread[after], self.mass[after] * (into - 0.5).clip(0.0, None), 0.0)
+            there = np.where(
+                self._spread[after], self.mass[after] * (into - 0.5).clip(0.0, None), 0.0
+            )
             below = np.where(cell < 0, 0.0, below - here + np.where(after > at, there, 0.0))
         below = below.clip(0.0, 1.0)
         return float(below) if asked.ndim == 0 else below
@@ -91,7 +103,7 @@ class Projected(Distribution):
 
 
 def nodes_of(
-    factors: NDArray[np.float64], mass: NDArray[np.float64], spread: float
+    factors: NDArray[np.float64], mass: NDArray[np.float64], spread: float, count: int = NODES
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sum the law of a factor up in a dozen nodes, after widening it by a lognormal of mean 1.
 
@@ -101,6 +113,8 @@ def nodes_of(
         The law of the shock's factor.
     spread
         Standard deviation of the logarithm of what else moves all chances.
+    count
+        How many nodes.
     """
     kept = mass > 1e-9  # noqa: PLR2004 - what cannot be seen in any quantile
     factors, mass = factors[kept], mass[kept]
@@ -113,10 +127,10 @@ def nodes_of(
     factors, mass = factors[order], mass[order] / mass.sum()
     middle = np.cumsum(mass) - mass / 2
     # Finer at both ends, where quantiles are asked for.
-    edges = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, _NODES + 1))
+    edges = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, count + 1))
     cell = np.searchsorted(edges[1:-1], middle, side="right")
-    weight = np.bincount(cell, mass, _NODES)
-    node = np.bincount(cell, mass * factors, _NODES)
+    weight = np.bincount(cell, mass, count).astype(np.float64)
+    node = np.bincount(cell, mass * factors, count)
     kept = weight > 0
     return node[kept] / weight[kept], weight[kept]
 
@@ -147,9 +161,7 @@ def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> L
     top = mean * values.mean + 9 * deviation + 2 * float(values.amounts.max())
     step = step_for(float(top), cells)
     size = 1 << int(np.ceil(np.log2(top / step + 2)))
-    _, placed = place(
-        np.append(values.amounts, 0.0), np.append(values.weight, 0.0), step
-    )
+    _, placed = place(np.append(values.amounts, 0.0), np.append(values.weight, 0.0), step)
     transform = np.fft.rfft(placed, size)
     if spread > 1e-6:  # noqa: PLR2004 - as good as Poisson
         transform = (1 + spread * mean * (1 - transform)) ** (-1 / spread)
@@ -158,7 +170,7 @@ def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> L
     mass = np.fft.irfft(transform, size)
     length = int(np.flatnonzero(mass > _TAIL)[-1]) + 1
     mass = np.maximum(mass[:length], 0.0)
-    return Law(np.arange(length) * step, mass / mass.sum(), step)
+    return Law(np.arange(length, dtype=np.float64) * step, np.asarray(mass / mass.sum()), step)
 
 
 def total_of(

@@ -42,7 +42,7 @@ _EVERY = 3
 _LEAST_HISTORY = 6
 _PRIOR_MONTHS = 12.0
 _PRIOR_SHIFT = 60.0
-_PAST_CELLS = 500
+_PAST_CELLS, _PAST_NODES = 500, 7
 _HALF_LIFE = 9.0
 _LEAST_SCALE, _MOST_SCALE = 0.75, 1.8
 _NAIVE_PRIOR = 4.0
@@ -156,7 +156,7 @@ def corrections_of(
         for code, scores in scored.items():
             if code not in fitted.levels or not (outlooks.present.currency == code).any():
                 continue
-            law = window(history, outlooks, start, end, code).total(_PAST_CELLS)
+            law = window(history, outlooks, start, end, code, _PAST_NODES).total(_PAST_CELLS)
             series = monthly(evidence, code, month + 1)
             scores.append(_score(law, naive_law(series[:-1], 0, 1), float(series[-1])))
     return {code: _correction(scores) for code, scores in scored.items()}
@@ -219,7 +219,7 @@ def corrected(law: Projected, correction: Correction, simple: Law | None) -> Pro
     if changed is law.law:
         return law
     mean = float(changed.amounts @ changed.mass)
-    spread = float(np.sqrt(max(changed.mass @ (changed.amounts - mean) ** 2, 0.0)))
+    spread = float(np.sqrt(max(float(changed.mass @ (changed.amounts - mean) ** 2), 0.0)))
     before = law.open_value + law.new_value
     ratio = mean / before if before else 1.0
     return replace(

@@ -11,7 +11,7 @@ from ._evidence import WON, Sightings, month_of
 from ._features import interval
 from ._new_business import Values, expected_wins
 from ._open_deals import Outlook, outlook
-from ._totals import CELLS, Projected, nodes_of, scaled, total_of
+from ._totals import CELLS, NODES, Projected, nodes_of, scaled, total_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,7 +81,9 @@ class Window:
 
     def chances(self) -> NDArray[np.float64]:
         """Give each deal's chance with the shared factor averaged over."""
-        weighted = [w * scaled(self.chance, g) for g, w in zip(self.nodes, self.weights, strict=True)]
+        weighted = [
+            w * scaled(self.chance, g) for g, w in zip(self.nodes, self.weights, strict=True)
+        ]
         return np.asarray(np.sum(weighted, axis=0))
 
 
@@ -119,7 +121,14 @@ def won_between(
     return np.flatnonzero(won & np.isfinite(deals.tcv))
 
 
-def window(history: History, outlooks: Outlooks, start: int, end: int, currency: int) -> Window:
+def window(  # noqa: PLR0917 - a period, and how finely
+    history: History,
+    outlooks: Outlooks,
+    start: int,
+    end: int,
+    currency: int,
+    nodes: int = NODES,
+) -> Window:
     """Lay out what a period from a day to before another may bring.
 
     Parameters
@@ -132,6 +141,8 @@ def window(history: History, outlooks: Outlooks, start: int, end: int, currency:
         Day numbers.
     currency
         Its code.
+    nodes
+        How many values of the shared factor to tell apart.
     """
     fitted, present = outlooks.fitted, outlooks.present
     today = fitted.today
@@ -163,10 +174,15 @@ def window(history: History, outlooks: Outlooks, start: int, end: int, currency:
     factors, mass = fitted.shock.factors(amount)
     calendar = (now + np.arange(count)) % 12
     variance = float(((amount * fitted.season.spread[calendar]) ** 2).sum())
-    variance += _unsure(fitted, tcv, by_month * (1 - chance)[:, None], ahead.slope[mine, :count],
-                        float(np.abs(tcv) @ chance) + new_mean * worth.mean)
-    nodes, weights = nodes_of(factors, mass, min(float(np.sqrt(variance)), _WIDEST))
-    return Window(sure, mine, tcv, chance, new_mean, spread, worth, nodes, weights)
+    variance += _unsure(
+        fitted,
+        tcv,
+        by_month * (1 - chance)[:, None],
+        ahead.slope[mine, :count],
+        float(np.abs(tcv) @ chance) + new_mean * worth.mean,
+    )
+    factor = nodes_of(factors, mass, min(float(np.sqrt(variance)), _WIDEST), nodes)
+    return Window(sure, mine, tcv, chance, new_mean, spread, worth, *factor)
 
 
 def _unsure(
@@ -183,7 +199,7 @@ def _unsure(
     size = slope.shape[2]
     weights = (values[:, None] * moved).reshape(-1)
     gradient = weights @ slope.reshape(-1, size)
-    return float(max(gradient @ covariance[:size, :size] @ gradient, 0.0)) / whole**2
+    return max(float(gradient @ covariance[:size, :size] @ gradient), 0.0) / whole**2
 
 
 __all__ = ["LONGEST", "Outlooks", "Window", "window", "won_between"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
+from grown_accounts import grown
 
 from capsule_analytics.projection import Projection, fit
-from capsule_analytics.schema import Pipeline
 
-from grown_accounts import grown
+if TYPE_CHECKING:
+    from capsule_analytics.schema import Pipeline
 
 
 @pytest.fixture(scope="session")

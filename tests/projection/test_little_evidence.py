@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from grown_accounts import month_end, pipeline
 
 from capsule_analytics.projection import fit
-
-from grown_accounts import month_end, pipeline
 
 TODAY = date(2026, 3, 31)
 
