@@ -164,7 +164,8 @@ class Evidence:
         first, deals = self.history.first, self.history.deals
         count, last = len(fresh), first + len(fresh) - 1
         next_month = rows.ahead == 0
-        eta = matrix[next_month] @ hazards.coef.T + np.log(rows.share[next_month])[:, None]
+        eta = np.einsum("rp,hp->rh", matrix[next_month], hazards.coef)
+        eta += np.log(rows.share[next_month])[:, None]
         total = np.logaddexp(np.logaddexp(0.0, eta[:, 0]), eta[:, 1])
         chance = np.exp(eta[:, 0] - total) * rows.weight[next_month]
         spread = chance * (1 - np.exp(eta[:, 0] - total))

@@ -37,6 +37,7 @@ _HALF_LIFE = 24.0
 _STEPS = 30
 _SHORTEST = 1e-4
 _SEEN_ENDINGS = 20.0
+_BLOCK = 32
 _ENOUGH, _ROUGHLY = 1e-10, 1e-5
 
 
@@ -171,11 +172,13 @@ def fit_hazards(
     variance = np.array([f.spread**2 for f in design.features])
     # Where nothing was seen, what was rebuilt is all that is known of what is seen today.
     variance[[f.group == "rebuilt" for f in design.features]] *= max(1.0 - centre, 1e-6)
+    ways = np.column_stack([rows.way == 1, rows.way == 2]).astype(np.float64)  # noqa: PLR2004
+    share = np.log(rows.share)
     target = _Target(
-        matrix=matrix,
-        weight=weight,
-        ways=np.column_stack([rows.way == 1, rows.way == 2]).astype(np.float64),  # noqa: PLR2004
-        known=np.column_stack([np.log(rows.share) + offset, np.log(rows.share)]),
+        matrix=_blocks(matrix),
+        weight=_blocks(weight[:, None]),
+        ways=_blocks(ways),
+        known=_blocks(np.column_stack([share + offset, share])),
         prior=prior,
         precision=np.tile(1.0 / variance, 2),
     )
@@ -185,14 +188,18 @@ def fit_hazards(
     covariance = np.zeros((0, 0))
     if spread:
         bend = target.curvature(chances)
-        residuals = weight[:, None] * (target.ways - chances)
+        residuals = (target.weight * (target.ways - chances)).reshape(-1, 2)[: len(weight)]
         covariance = _sandwich(bend, target.precision, matrix, residuals, at.deal[rows.which])
     return Hazards(design, beta.reshape(2, size), covariance, centre, bend)
 
 
 @dataclass(frozen=True)
 class _Target:
-    """The penalised likelihood, as a function of the flattened coefficients."""
+    """The penalised likelihood, as a function of the flattened coefficients.
+
+    Rows come in blocks: products of them are too small for threads, which would make the digits
+    depend on how many there are, and cost more than they gain.
+    """
 
     matrix: NDArray[np.float64]
     weight: NDArray[np.float64]
@@ -204,24 +211,25 @@ class _Target:
     def at(self, beta: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         """Give the chances of both ways out of every row, and the negative log posterior."""
         eta = self.matrix @ beta.reshape(2, -1).T + self.known
-        total = np.logaddexp(np.logaddexp(0.0, eta[:, 0]), eta[:, 1])
-        loss = float(self.weight @ (total - (self.ways * eta).sum(axis=1)))
-        loss += 0.5 * float(self.precision @ (beta - self.prior) ** 2)
-        return np.exp(eta - total[:, None]), loss
+        total = np.logaddexp(np.logaddexp(0.0, eta[..., :1]), eta[..., 1:])
+        missed = total - (self.ways * eta).sum(axis=2, keepdims=True)
+        loss = float((self.weight * missed).sum())
+        loss += 0.5 * float((self.precision * (beta - self.prior) ** 2).sum())
+        return np.exp(eta - total), loss
 
     def slope(self, beta: NDArray[np.float64], chances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the first derivative."""
-        missed = self.matrix.T @ (self.weight[:, None] * (chances - self.ways))
-        return np.asarray(missed.T.ravel() + self.precision * (beta - self.prior))
+        missed = self.matrix.transpose(0, 2, 1) @ (self.weight * (chances - self.ways))
+        return np.asarray(missed.sum(axis=0).T.ravel() + self.precision * (beta - self.prior))
 
     def curvature(self, chances: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the second derivative."""
-        matrix, size = self.matrix, self.matrix.shape[1]
-        won, lost = chances.T
+        size = self.matrix.shape[2]
+        won, lost = chances[..., :1], chances[..., 1:]
         bend = np.empty((2 * size, 2 * size))
-        bend[:size, :size] = matrix.T @ (matrix * (self.weight * won * (1 - won))[:, None])
-        bend[size:, size:] = matrix.T @ (matrix * (self.weight * lost * (1 - lost))[:, None])
-        cross = -(matrix.T @ (matrix * (self.weight * won * lost)[:, None]))
+        bend[:size, :size] = _product(self.matrix, self.weight * won * (1 - won))
+        bend[size:, size:] = _product(self.matrix, self.weight * lost * (1 - lost))
+        cross = -_product(self.matrix, self.weight * won * lost)
         bend[:size, size:], bend[size:, :size] = cross, cross.T
         bend[np.diag_indices(2 * size)] += self.precision
         return bend
@@ -256,6 +264,17 @@ class _Target:
         return beta, chances, bend
 
 
+def _blocks(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cut rows into blocks, the last filled up with zeros, shape (blocks, rows of one, ...)."""
+    lack = -len(rows) % _BLOCK
+    return np.pad(rows, ((0, lack), (0, 0))).reshape(-1, _BLOCK, rows.shape[1])
+
+
+def _product(matrix: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the weighted product of a matrix in blocks with itself."""
+    return np.asarray((matrix.transpose(0, 2, 1) @ (matrix * weight)).sum(axis=0))
+
+
 def _sandwich(
     hessian: NDArray[np.float64],
     precision: NDArray[np.float64],
@@ -276,7 +295,8 @@ def _sandwich(
         ],
         axis=1,
     )
-    middle = scores.T @ scores
+    scores = _blocks(scores)
+    middle = _product(scores, np.ones((1, 1, 1)))
     middle[np.diag_indices(len(precision))] += precision
     return np.asarray(inverse @ middle @ inverse)
 
@@ -311,7 +331,8 @@ def outlook(
     ahead = np.tile(np.arange(months), count)
     matrix = design.rows(at, design.fixed(at), which, ahead) if count else np.zeros((0, size))
     _, _, share = interval(at.day[which], ahead)
-    eta = (matrix @ hazards.coef.T + np.log(share)[:, None]).reshape(count, months, 2)
+    eta = np.einsum("rp,hp->rh", matrix, hazards.coef) + np.log(share)[:, None]
+    eta = eta.reshape(count, months, 2)
     if season is not None:
         eta[..., 0] += np.log(season).reshape(1, -1)
     slope = matrix.reshape(count, months, size)

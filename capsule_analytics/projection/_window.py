@@ -198,7 +198,7 @@ def _unsure(
         return 0.0
     size = slope.shape[2]
     weights = (values[:, None] * moved).reshape(-1)
-    gradient = weights @ slope.reshape(-1, size)
+    gradient = np.einsum("r,rp->p", weights, slope.reshape(-1, size))
     return max(float(gradient @ covariance[:size, :size] @ gradient), 0.0) / whole**2
 
 
