@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._evidence import WON, Deals, month_of, month_start
+from ._shock import season_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +39,6 @@ _HALF_LIFE = 18.0
 _PRIOR_DEALS = 8.0
 _PRIOR_WINS = 0.25
 _PRIOR_DECAY = 0.82
-_SEASON_STRENGTH = 30.0
 _CURRENT_LAGS = 3
 
 
@@ -164,18 +164,13 @@ def _gamma_poisson(
 def _season(
     counts: NDArray[np.float64], share: NDArray[np.float64], first: int
 ) -> NDArray[np.float64]:
-    """Compare each calendar month with the year around it, held close to 1 by a prior."""
-    if len(counts) < 18:  # noqa: PLR2004 - no month but a few was seen twice
+    """Compare each calendar month with the year around it."""
+    if len(counts) < 24:  # noqa: PLR2004 - few months were seen twice
         return np.ones(12)
-    width = min(13, len(counts))
-    kernel = np.ones(width)
-    smooth = np.convolve(counts, kernel, "same") / np.convolve(share, kernel, "same")
-    expected = smooth * share
+    year = np.ones(13)
+    around = np.convolve(counts, year, "same") / np.convolve(share, year, "same") * share
     calendar = (np.arange(len(counts)) + first) % 12
-    seen = np.bincount(calendar, counts, 12)
-    normal = np.bincount(calendar, expected, 12)
-    factor = (seen + _SEASON_STRENGTH) / (normal + _SEASON_STRENGTH)
-    return np.asarray(factor / factor.mean())
+    return season_of(counts, around, calendar).factor
 
 
 def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64]) -> Kernel:
