@@ -2,7 +2,7 @@ r"""Business that is not in the list yet: deals to come, whether and when they a
 
 Of the ``a`` deals entered in a month a share ``g_j`` is won ``j`` calendar months later, so
 
-.. math:: E N_k = s_k \\sum_{j \\le k} a_{k-j} \\, g_j
+.. math:: E N_k = s_k \sum_{j \le k} a_{k-j} \, g_j
 
 deals that are not in the list today will be won in the month ``k`` months ahead (``s`` is the
 season). The level of ``a`` is filtered month by month: within a run without breaks it is

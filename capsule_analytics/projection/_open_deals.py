@@ -2,7 +2,7 @@ r"""When open deals are won or lost: discrete-time competing risks, given what w
 
 In each month ahead a deal that is still open is won, lost or neither, with odds
 
-.. math:: \\log\\frac{P(\\text{way } w)}{P(\\text{neither})} = \\log s + x^\\top \\beta_w + b_w
+.. math:: \log\frac{P(\text{way } w)}{P(\text{neither})} = \log s + x^\top \beta_w + b_w
 
 where ``s`` is the share of the month that is still to come, ``x`` are the features of
 `_features`, and ``b`` is the month's common shock (for winning alone). The rows are landmarks: a

@@ -1,9 +1,9 @@
 r"""The common shock: months go well or badly together.
 
 The log odds of winning in month ``m`` carry a shock ``b_m`` that all deals share. It follows an
-autoregression ``b_m = c + \\phi (b_{m-1} - c) + e_m`` with ``c = -\\sigma^2/2``, so that on average
+autoregression ``b_m = c + \phi (b_{m-1} - c) + e_m`` with ``c = -\sigma^2/2``, so that on average
 it changes nothing. Given ``b`` the wins of a month are Poisson with mean ``E_m exp(b_m)``, where
-``E_m`` is what the deals' own chances give. How strong (``\\sigma``) and how lasting (``\\phi``) it
+``E_m`` is what the deals' own chances give. How strong (``\sigma``) and how lasting (``\phi``) it
 is are not chosen but averaged over a grid, by how well each predicted the wins so far, starting
 from a prior that favours weak ones. One more law has freezes: rare months from which on next to
 nothing is signed, until it thaws.
