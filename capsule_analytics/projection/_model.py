@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._deals import Period, bucket_periods, buckets, day_of
+from capsule_analytics._deals import Period, Placing, day_of
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT
 
@@ -319,13 +319,11 @@ class Projection:
         >>> table.columns.tolist()[:4], str(table["month"].iloc[0])
         (['month', 'currency', 'won_value', 'open_value'], '2026-10')
         """
-        self._check(months, period, by)
+        self._check(months, by)
+        placing = Placing.of(self.as_of, period=period, fiscal_year_start=fiscal_year_start)
         now = int(month_of(self._fitted.today + 1))
-        numbers = buckets(
-            (np.arange(now, now + months) - 23640).astype("datetime64[M]").astype("datetime64[s]"),
-            period,
-            fiscal_year_start,
-        )
+        coming = (np.arange(now, now + months) - 23640).astype("datetime64[M]")
+        numbers = placing.buckets(coming.astype("datetime64[s]"))
         numbers = np.unique(numbers)
         length = _LENGTHS[period]
         offset = 0 if period == "month" else fiscal_year_start - 1
@@ -343,7 +341,7 @@ class Projection:
         columns += [] if target is None else ["chance"]
         table = pd.DataFrame(rows, columns=["bucket", *columns[1:]])
         found = table.pop("bucket").to_numpy(dtype=np.int64)
-        table.insert(0, period, bucket_periods(found, period, fiscal_year_start))
+        table.insert(0, period, placing.periods(found))
         table = table.astype({name: TEXT for name in ("currency", by) if name})
         table.attrs = {
             "as_of": self.as_of.isoformat(),
@@ -388,7 +386,7 @@ class Projection:
                 "milestone": pd.array(_names(history.milestones, at.milestone), dtype=TEXT),
                 "owner": pd.array(_names(history.owners, at.owner), dtype=TEXT),
                 **chances,
-                "likely_month": bucket_periods(likely.astype(np.int64) - 23640, "month", 1),
+                "likely_month": Placing(self.as_of).periods(likely.astype(np.int64) - 23640),
                 "reasons": pd.array(reasons_of(self._fitted.hazards, at, history), dtype=TEXT),
             },
             index=pd.Index(history.deals.ids[at.deal], name="id"),
@@ -486,11 +484,9 @@ class Projection:
             raise ArgumentError(f"no open deal has the id {missing[0]!r}")
         return np.isin(held, np.asarray(list(ids), dtype=np.int64))
 
-    def _check(self, months: int, period: str, by: str | None) -> None:
+    def _check(self, months: int, by: str | None) -> None:
         if not isinstance(months, int | np.integer) or not 1 <= months <= LONGEST:
             raise ArgumentError(f"months must be 1 to {LONGEST}, not {months!r}")
-        if period not in get_args(Period):
-            raise ArgumentError(f"period must be one of month, quarter, year, not {period!r}")
         if by is not None and by not in _GROUPS:
             raise ArgumentError(f"a projection splits by {', '.join(_GROUPS)}, not {by!r}")
 
