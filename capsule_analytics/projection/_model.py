@@ -446,7 +446,7 @@ class Projection:
         Parameters
         ----------
         changes
-            What changes by deal: ``{1459: {"milestone": "Negotiation", "probability": 0.8}}``, or
+            What changes by deal: ``{1587: {"milestone": "Negotiation", "probability": 0.8}}``, or
             a frame indexed by id. Of ``milestone`` (its name, or id), ``expected_close`` (a day or
             None), ``probability`` (0 to 1), ``tcv``, ``owner``. A deal that moves to another
             milestone has just arrived there.
