@@ -6,3 +6,5 @@ from ._model import Basis, Projection, fit
 from ._totals import Projected
 
 __all__ = ["Basis", "Projected", "Projection", "fit"]
+
+__dir__ = __all__.copy  # what completion offers
