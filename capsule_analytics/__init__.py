@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from . import history as history
     from . import plot as plot
     from . import portfolio as portfolio
+    from . import projection as projection
     from . import quality as quality
     from . import report as report
     from . import risk as risk
@@ -65,6 +66,7 @@ _MODULES = (
     "plot",
     "portfolio",
     "quality",
+    "projection",
     "report",
     "risk",
     "sample",

@@ -12,6 +12,14 @@ summed as binomials. No random numbers are drawn: the same deals give the same f
 from __future__ import annotations
 
 from ._distribution import Distribution, distribution, quantiles_by
+from ._lattice import NOTHING as NOTHING
+from ._lattice import Law as Law
+from ._lattice import add as add
+from ._lattice import merge as merge
+from ._lattice import mix as mix
+from ._lattice import place as place
+from ._lattice import step_for as step_for
+from ._lattice import total as total
 
 __all__ = [
     "Distribution",
