@@ -16,11 +16,11 @@ FILES = sorted(HOUSE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 # Files that stand beside the wings and that all of them use.
-SHARED = {"_deals", "_notebook", "_safe_text", "_words"}
+SHARED = {"_deals", "_kinds", "_notebook", "_safe_text", "_words"}
 
 DRAWS = {
     "plot": "the charts",
-    "report/_folder.py": "closes a chart that it wrote",
+    "report/_report.py": "writes charts and closes them",
     "report/_page_charts.py": "writes charts as parts of the page",
 }
 
