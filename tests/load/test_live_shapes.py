@@ -733,6 +733,7 @@ class TestReport:
             for row in rows
             for cell in [cells[row["month"] or None, row["currency"] or None]]
             for name in MEASURES
+            if not name.startswith("overdue_")  # which the file does not have
             # Half a cent may be rounded either way: sums of floats cannot tell.
             if abs(Decimal(row[name]) - cell[name]) > Decimal("0.00501")
         ]
