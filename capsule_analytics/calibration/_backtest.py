@@ -234,8 +234,8 @@ def backtest_months(
     for that is what a forecast is used for; ``actual_known`` is the part from deals that existed
     at ``d``. Months count once they are over at `final`. All methods are scored on the same ones.
 
-    Methods
-    -------
+    The methods are these:
+
     *projection*
         `projection.fit` on this snapshot and those before it.
     *stated*
