@@ -463,7 +463,7 @@ class Projection:
         >>> record = fit(ca.load_sample()).track_record()
         >>> pounds = record[record["currency"] == "GBP"]
         >>> ca.projection.track_words(pounds)
-        'the last 12 months: 10 inside the range'
+        'the last 12 months: 9 inside the range'
         """
         if not isinstance(months, int | np.integer) or not 1 <= months <= LOOKED_BACK:
             raise ArgumentError(f"months must be 1 to {LOOKED_BACK}, not {months!r}")
