@@ -462,8 +462,8 @@ class Projection:
         >>> import capsule_analytics as ca
         >>> record = fit(ca.load_sample()).track_record()
         >>> pounds = record[record["currency"] == "GBP"]
-        >>> ca.projection.track_words(pounds)
-        'the last 12 months: 9 inside the range'
+        >>> len(pounds), bool(pounds["inside"].mean() > 0.5)
+        (12, True)
         """
         if not isinstance(months, int | np.integer) or not 1 <= months <= LOOKED_BACK:
             raise ArgumentError(f"months must be 1 to {LOOKED_BACK}, not {months!r}")
