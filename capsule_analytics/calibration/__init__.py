@@ -2,8 +2,9 @@
 
 `outcomes` joins how deals stood on earlier days to what became of them. `win_rates` and
 `reliability` describe that; `fit` learns a correction of stated probabilities, `calibrate` applies
-it to the open deals, `scores` shows on later deals whether it helps, and `backtest` whether it
-helps in money. `velocity` and `milestone_steps` tell how fast deals move.
+it to the open deals, and `scores` shows on later deals whether it helps. `backtest` compares, in
+money, all that can be said of coming months: the projection, weighted forecasts and naives.
+`velocity` and `milestone_steps` tell how fast deals move.
 
 Examples
 --------
@@ -23,7 +24,7 @@ Examples
 
 from __future__ import annotations
 
-from ._backtest import backtest, backtest_months
+from ._backtest import backtest, backtest_months, backtest_scores
 from ._fit import Calibration, calibrate, fit, predictions, scores
 from ._outcomes import outcomes
 from ._reliability import EPSILON, brier_decomposition, brier_score, log_loss, reliability
@@ -36,6 +37,7 @@ __all__ = [
     "Calibration",
     "backtest",
     "backtest_months",
+    "backtest_scores",
     "brier_decomposition",
     "brier_score",
     "calibrate",

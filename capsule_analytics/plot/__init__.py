@@ -15,19 +15,25 @@ from ._letters import missing_letters_told as missing_letters_told
 from ._milestones import ageing as ageing
 from ._milestones import milestones as milestones
 from ._panels import by_currency as by_currency
+from ._projection import deal_chances as deal_chances
+from ._projection import projection as projection
+from ._projection import track_record as track_record
 from ._range import fan as fan
 from ._targets import targets as targets
 
 __all__ = [
     "ageing",
     "changes",
+    "deal_chances",
     "fan",
     "forecast",
     "milestones",
+    "projection",
     "reliability",
     "revenue",
     "slippage",
     "targets",
+    "track_record",
 ]
 
 __dir__ = __all__.copy  # what completion offers

@@ -57,7 +57,8 @@ def forecast(
     """Draw the forecast: won and weighted open value, stacked by close month.
 
     One panel a currency. The as-of month is shaded, weighted value of overdue deals is hatched,
-    and a line shows the range from P10 to P90 where the table has it. Deals without a close date,
+    and a line shows the range from P10 to P90 where the table has it: what the total would be if
+    every stated probability and date were right. Deals without a close date,
     and periods beyond the sixty that are shown at most, are told in a note below the panel.
 
     Parameters
@@ -163,7 +164,8 @@ def _draw(
         Patch(label=label, **fill) for key, (label, fill) in chart.fills.items() if key in used
     ]
     if "range" in used:
-        handles.append(Line2D([], [], color=INK, linewidth=1.1, label="P10 to P90 of the total"))
+        words = "P10 to P90 if probabilities and dates are right"
+        handles.append(Line2D([], [], color=INK, linewidth=1.1, label=words))
     if times is not None:
         handles += times.as_of_handle()
     head(board, title, about=about(table), handles=handles)

@@ -1,4 +1,4 @@
-"""The range of each month's total: P10, P50 and P90, with what is won already."""
+"""The weighted range of each month's total: P10, P50 and P90, with what is won already."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _SOURCE = "forecast.by_month(..., ranges=True)"
 
 @styled
 def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure, Axes | Panels]:
-    """Draw the range of each month's total: from P10 to P90, with the median.
+    """Draw the weighted range of each month's total: from P10 to P90, with the median.
 
-    In nine cases of ten the total exceeds P10, in one of ten P90. What is won already is the
-    dark part; a month that holds only won deals has no range.
+    It shows what the total would be if every stated probability and date were right: then it
+    exceeds P10 in nine cases of ten and P90 in one. What will probably be won draws `projection`.
+    What is won already is the dark part; a month that holds only won deals has no range.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure,
     """
     require(table, _NEEDED, _SOURCE)
     period = next((name for name in PERIODS if name in table.columns), "month")
-    title = f"Range of the total by close {period}"
+    title = f"Total by close {period}, if every probability and date were right"
     if table.empty:
         return empty(ax, title)
     times = timeline(table, _SOURCE)

@@ -38,6 +38,13 @@ LATE: dict[str, Any] = {
     "hatch": "//////",
     "linewidth": 0,
 }
+OPEN: dict[str, Any] = WEIGHTED
+NEW: dict[str, Any] = {
+    "facecolor": "#f3e9b8",
+    "edgecolor": "#8a7a1f",
+    "hatch": "....",
+    "linewidth": 0,
+}
 TOTAL: dict[str, Any] = {"facecolor": "#8a8a8a", "linewidth": 0}
 """Fills by meaning, as keywords of a patch. `LATE` also stands for what was lost."""
 

@@ -218,7 +218,7 @@ def read(pipelines: Pipeline | Iterable[Pipeline]) -> History:
     ArgumentError
         If there is none, one is no pipeline, or they are of several accounts.
     """
-    ordered = _in_order(pipelines)
+    ordered = in_order(pipelines)
     today = ordered[-1]
     codes = {name: Codes() for name in ("currency", "milestone", "pipeline", "owner")}
     frames = [_read_one(pipeline, codes) for pipeline in ordered]
@@ -246,7 +246,7 @@ def read(pipelines: Pipeline | Iterable[Pipeline]) -> History:
     )
 
 
-def _in_order(pipelines: Pipeline | Iterable[Pipeline]) -> list[Pipeline]:
+def in_order(pipelines: Pipeline | Iterable[Pipeline]) -> list[Pipeline]:
     """Check the pipelines and sort them by day, one a day."""
     given = [pipelines] if isinstance(pipelines, Pipeline) else list(pipelines)
     if not given:

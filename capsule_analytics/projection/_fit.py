@@ -98,6 +98,7 @@ class Evidence:
         start: Hazards | None = None,
         *,
         hazards: Hazards | None = None,
+        exact: bool = True,
     ) -> Fitted:
         """Learn from what was known at the end of a day.
 
@@ -109,6 +110,8 @@ class Evidence:
             Hazards of another day to start from.
         hazards
             Hazards fitted on an earlier day, to be used as they are.
+        exact
+            Whether every digit counts where the day is the newest of the history.
         """
         history, deals = self.history, self.history.deals
         known = self.rows.end <= today + 1
@@ -133,7 +136,7 @@ class Evidence:
                 offset=offset,
                 start=start,
                 spread=turn == _ROUNDS - 1,
-                exact=turn == _ROUNDS - 1 and today == history.today,
+                exact=exact and turn == _ROUNDS - 1 and today == history.today,
             )
             start = found
             kernel = kernel_of(deals, first, today, season.factor)

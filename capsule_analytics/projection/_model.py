@@ -20,17 +20,30 @@ from ._evidence import (
     Sightings,
     day_from,
     day_number,
+    in_order,
     month_of,
     month_start,
     read,
 )
 from ._fit import Evidence, Fitted
 from ._reasons import reasons_of
-from ._track import Correction, corrected, corrections_of, monthly, naive_law, past_fits
+from ._record import record_of
+from ._track import (
+    LOOKED_BACK,
+    Correction,
+    Past,
+    corrected,
+    correction_of,
+    monthly,
+    naive_law,
+    past_fits,
+    past_months,
+    pasts_of,
+)
 from ._window import LONGEST, Outlooks, window, won_between
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     from numpy.typing import NDArray
@@ -126,11 +139,12 @@ class Projection:
         evidence: Evidence,
         fitted: Fitted,
         present: Sightings,
-        corrections: Mapping[int, Correction],
+        pasts: Mapping[int, Sequence[Past]],
         snapshots: int,
     ) -> None:
         self._evidence, self._fitted, self._present = evidence, fitted, present
-        self._corrections, self._snapshots = corrections, snapshots
+        self._pasts, self._snapshots = pasts, snapshots
+        self._corrections = {code: correction_of(of_code) for code, of_code in pasts.items()}
         self._outlooks = Outlooks(fitted, present)
         self._series = {
             code: monthly(evidence, code, int(month_of(fitted.today + 1))) for code in fitted.levels
@@ -228,9 +242,7 @@ class Projection:
         >>> quarter.quantile(0.1) < quarter.mean < quarter.quantile(0.9)
         True
         """
-        first, last = day_number(day_of(start)), day_number(day_of(end))
-        if last <= first:
-            raise ArgumentError(f"a period ends after it starts, not {start} to {end}")
+        first, last = self._period(start, end)
         return self._law(first, last, self._code(currency))
 
     def chance_of(
@@ -420,6 +432,73 @@ class Projection:
         columns["learnt"] = (1 - (spread[0] / prior) ** 2).clip(0, 1)
         return pd.DataFrame(columns).astype(dict.fromkeys(("feature", "group", "meaning"), TEXT))
 
+    def track_record(self, months: int = 12) -> pd.DataFrame:
+        """Put what was projected for past months beside what they brought.
+
+        For each of the last months the model is refitted on what was known on the eve of it and
+        projects it as it does today, corrected by the months before that one alone.
+
+        Parameters
+        ----------
+        months
+            How many of the last months, 1 to 12. Months that were not projected are left out: the
+            account's first six, and those on whose eve the currency had no open deal.
+
+        Returns
+        -------
+        One row a month and currency, sorted by currency and month: ``month`` (pandas periods),
+        ``currency`` (missing for deals without one), ``expected_value``, ``p10``, ``p50``,
+        ``p90`` (as projected), ``actual_value`` (what was won in it), ``inside`` (whether that
+        lay within P10 to P90, to the cent). Amounts in the row's currency, unrounded. ``attrs``
+        has ``as_of`` and ``account``. `track_words` says it in a few words.
+
+        Raises
+        ------
+        ArgumentError
+            If `months` is none of these.
+
+        Examples
+        --------
+        >>> import capsule_analytics as ca
+        >>> record = fit(ca.load_sample()).track_record()
+        >>> pounds = record[record["currency"] == "GBP"]
+        >>> len(pounds), bool(pounds["inside"].mean() > 0.5)
+        (12, True)
+        """
+        if not isinstance(months, int | np.integer) or not 1 <= months <= LOOKED_BACK:
+            raise ArgumentError(f"months must be 1 to {LOOKED_BACK}, not {months!r}")
+        since = int(month_of(self._fitted.today + 1)) - months
+        table = record_of({self._name(c): self._pasts.get(c, ()) for c in self._codes}, since)
+        table.attrs = {"as_of": self.as_of.isoformat(), "account": self.account}
+        return table
+
+    def noise(self, start: date | str, end: date | str, currency: str | None = None) -> Projected:
+        """Give what chance alone leaves open of a period: the noise floor.
+
+        The distribution that the total would have if every chance and the rate of new business
+        were right and known, and no luck were shared: each open deal won or not by itself, new
+        ones Poisson. No model of this account can miss by less on average, if the chances are
+        right.
+
+        Parameters
+        ----------
+        start, end, currency
+            As for `distribution`.
+
+        Returns
+        -------
+        The distribution, not corrected by the track record.
+
+        Raises
+        ------
+        ArgumentError
+            As `distribution` raises it.
+        """
+        first, last = self._period(start, end)
+        laid = window(self._evidence.history, self._outlooks, first, last, self._code(currency))
+        alone = replace(laid, new_spread=0.0, nodes=np.ones(1), weights=np.ones(1))
+        return alone.total()
+
     def without(self, ids: int | Iterable[int]) -> Projection:
         """Project as if some open deals were not there.
 
@@ -474,7 +553,7 @@ class Projection:
 
     def _with(self, present: Sightings) -> Projection:
         """Make the same model with other open deals."""
-        return Projection(self._evidence, self._fitted, present, self._corrections, self._snapshots)
+        return Projection(self._evidence, self._fitted, present, self._pasts, self._snapshots)
 
     def _rows(self, ids: Sequence[Any]) -> NDArray[np.bool_]:
         """Mark the open deals of some ids, all of which must be there."""
@@ -506,15 +585,20 @@ class Projection:
             )
         return self._codes[self.currencies.index(currency)]
 
+    @staticmethod
+    def _period(start: date | str, end: date | str) -> tuple[int, int]:
+        """Read the first day of a period and the day after its last."""
+        first, last = day_number(day_of(start)), day_number(day_of(end))
+        if last <= first:
+            raise ArgumentError(f"a period ends after it starts, not {start} to {end}")
+        return first, last
+
     def _days(
         self, period: str | pd.Period | tuple[date | str, date | str] | None
     ) -> tuple[int, int]:
         """Read a period as its first day and the day after its last."""
         if isinstance(period, tuple):
-            start, end = (day_number(day_of(day)) for day in period)
-            if end <= start:
-                raise ArgumentError(f"a period ends after it starts, not {period!r}")
-            return start, end
+            return self._period(*period)
         if period is None:
             now = int(month_of(self._fitted.today + 1))
             return int(month_start(now)), int(month_start(now + 1))
@@ -692,10 +776,50 @@ def fit(pipelines: Pipeline | Iterable[Pipeline]) -> Projection:
     >>> model.basis.snapshots, model.basis.months_rebuilt > 0
     (19, True)
     """
-    history = read(pipelines)
+    return _fit(read(pipelines), {}, exact=True)
+
+
+def rolling(pipelines: Iterable[Pipeline]) -> Iterator[Projection]:
+    """Fit a projection as of each pipeline, oldest first, each to it and those before it.
+
+    What a model says is not moved by anything later. Each is as `fit` makes it of the same
+    pipelines, but the months it looks back at stay as they were projected when they came up,
+    and coefficients are found to fewer digits.
+
+    Parameters
+    ----------
+    pipelines
+        As for `fit`.
+
+    Yields
+    ------
+    The projections, one a day that the pipelines show.
+
+    Raises
+    ------
+    ArgumentError
+        As `fit` raises it.
+    """
+    ordered = in_order(pipelines)
+    kept: dict[int, dict[int, Past]] = {}
+    for number in range(1, len(ordered) + 1):
+        yield _fit(read(ordered[:number]), kept, exact=False)
+
+
+def _fit(history: History, kept: dict[int, dict[int, Past]], *, exact: bool) -> Projection:
+    """Fit to a history; past projections that are not kept yet are made, and kept."""
     evidence = Evidence.of(history)
-    fits = past_fits(evidence)
-    fitted = evidence.fitted(history.today, fits[-1].hazards if fits else None)
-    corrections = corrections_of(evidence, fits, fitted.levels)
-    snapshots = len(history.snapshot_days)
-    return Projection(evidence, fitted, history.present, corrections, snapshots)
+    months = past_months(history)
+    fits = past_fits(evidence, [month for month in months if month not in kept])
+    kept |= pasts_of(evidence, fits)
+    fitted = evidence.fitted(history.today, fits[-1].hazards if fits else None, exact=exact)
+    pasts: dict[int, list[Past]] = {}
+    for code in fitted.levels:
+        series = monthly(evidence, code, months.stop)
+        # What a month brought is told by the newest pipeline: closings are entered late.
+        pasts[code] = [
+            replace(kept[month][code], came=float(series[month - history.first]))
+            for month in months
+            if code in kept[month]
+        ]
+    return Projection(evidence, fitted, history.present, pasts, len(history.snapshot_days))

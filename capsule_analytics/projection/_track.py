@@ -18,6 +18,7 @@ probability score was the better one (opinion pools: Gneiting & Ranjan 2013).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import erf, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -35,9 +36,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ._evidence import History
     from ._fit import Evidence, Fitted
 
-_MONTHS = 12
+LOOKED_BACK = 12
+"""How many past months are projected again."""
 _EVERY = 3
 _LEAST_HISTORY = 6
 _PRIOR_MONTHS = 12.0
@@ -112,17 +115,54 @@ def naive_law(series: NDArray[np.float64], ahead: int, length: int) -> Law | Non
     return Law(amounts, counts / counts.sum())
 
 
-def past_fits(evidence: Evidence) -> list[Fitted]:
-    """Fit the model as of past month ends, oldest first, each knowing nothing later.
+@dataclass(frozen=True)
+class Past:
+    """What the model would have said of a month on the eve of it, beside what came.
 
-    Hazards are fitted anew every third month and used for the two after it as well; all else is
+    Attributes
+    ----------
+    month
+        The month, counted from year 0.
+    law
+        The projection, before correction.
+    simple
+        The naive's, where there is one.
+    came
+        What the month brought.
+    """
+
+    month: int
+    law: Projected
+    simple: Law | None
+    came: float
+
+    @cached_property
+    def score(self) -> tuple[float, float, bool]:
+        """The PIT of what came, how much the naive was worse, and whether it lay inside."""
+        law, came = self.law, self.came
+        below, upto = law.cdf(came - 1e-6 * (1 + abs(came))), law.cdf(came)
+        low, high = law.quantile([0.1, 0.9])
+        gain = np.nan
+        if self.simple is not None:
+            worse = self.simple.crps(came) - law.crps(came)
+            gain = 2 * worse / max(abs(law.mean) + came, 1e-9)
+        return (below + upto) / 2, gain, bool(low <= came <= high)
+
+
+def past_months(history: History) -> range:
+    """Give the months whose projections are looked back at, oldest first."""
+    now = int(month_of(history.today + 1))
+    return range(max(history.first + _LEAST_HISTORY, now - LOOKED_BACK), now)
+
+
+def past_fits(evidence: Evidence, months: Iterable[int]) -> list[Fitted]:
+    """Fit the model as of the eve of past months, oldest first, each knowing nothing later.
+
+    Hazards are fitted anew every third time and used for the two after it as well; all else is
     brought up to date every month.
     """
-    history = evidence.history
-    now = int(month_of(history.today + 1))
-    first = max(history.first + _LEAST_HISTORY, now - _MONTHS)
     fits: list[Fitted] = []
-    for number, month in enumerate(range(first, now)):
+    for number, month in enumerate(months):
         day = int(month_start(month)) - 1
         if number % _EVERY == 0:
             start = fits[-1].hazards if fits else None
@@ -132,52 +172,39 @@ def past_fits(evidence: Evidence) -> list[Fitted]:
     return fits
 
 
-def corrections_of(
-    evidence: Evidence, fits: Sequence[Fitted], currencies: Iterable[int]
-) -> dict[int, Correction]:
-    """Score the projections of past month ends, and say what follows for each currency.
+def pasts_of(evidence: Evidence, fits: Sequence[Fitted]) -> dict[int, dict[int, Past]]:
+    """Project past months from the fits of their eves; by month and currency code.
 
     Parameters
     ----------
     evidence
         The account.
     fits
-        The fits as of past month ends, oldest first.
-    currencies
-        The codes of the currencies to score.
+        The fits as of past month ends.
     """
     history = evidence.history
-    scored: dict[int, list[tuple[float, float, bool]]] = {code: [] for code in currencies}
+    found: dict[int, dict[int, Past]] = {}
     for fitted in fits:
         at = history.sightings
         outlooks = Outlooks(fitted, at.where(at.day == fitted.today))
         month = int(month_of(fitted.today + 1))
         start, end = int(month_start(month)), int(month_start(month + 1))
-        for code, scores in scored.items():
-            if code not in fitted.levels or not (outlooks.present.currency == code).any():
+        found[month] = {}
+        for code in fitted.levels:
+            if not (outlooks.present.currency == code).any():
                 continue
             law = window(history, outlooks, start, end, code, _PAST_NODES).total(_PAST_CELLS)
             series = monthly(evidence, code, month + 1)
-            scores.append(_score(law, naive_law(series[:-1], 0, 1), float(series[-1])))
-    return {code: _correction(scores) for code, scores in scored.items()}
+            simple = naive_law(series[:-1], 0, 1)
+            found[month][code] = Past(month, law, simple, float(series[-1]))
+    return found
 
 
-def _score(law: Projected, simple: Law | None, came: float) -> tuple[float, float, bool]:
-    """Give the PIT of what came, how much the naive was worse, and whether it lay inside."""
-    below, upto = law.cdf(came - 1e-6 * (1 + abs(came))), law.cdf(came)
-    low, high = law.quantile([0.1, 0.9])
-    gain = np.nan
-    if simple is not None:
-        ours = _crps(law.values, law.mass, came)
-        theirs = _crps(simple.amounts, simple.mass, came)
-        gain = 2 * (theirs - ours) / max(abs(law.mean) + came, 1e-9)
-    return (below + upto) / 2, gain, bool(low <= came <= high)
-
-
-def _correction(scores: list[tuple[float, float, bool]]) -> Correction:
-    """Turn the scores of past months, oldest first, into a correction."""
-    if not scores:
+def correction_of(pasts: Sequence[Past]) -> Correction:
+    """Turn the projections of past months of a currency, oldest first, into a correction."""
+    if not pasts:
         return Correction()
+    scores = [past.score for past in pasts]
     pits, gains, inside = (np.array(column) for column in zip(*scores, strict=True))
     z = _inverse(pits.clip(0.01, 0.99))
     fade = 0.5 ** (np.arange(len(z))[::-1] / _HALF_LIFE)
@@ -192,16 +219,6 @@ def _correction(scores: list[tuple[float, float, bool]]) -> Correction:
         spread = sqrt((told.var() * len(told) + _NAIVE_PRIOR * 0.1) / count / count)
         naive = _MOST_NAIVE * float(_cumulative(np.array([-mean / spread]))[0])
     return Correction(len(scores), scale, shift, naive, int(inside.sum()))
-
-
-def _crps(amounts: NDArray[np.float64], mass: NDArray[np.float64], came: float) -> float:
-    """Give the continuous ranked probability score of a discrete law."""
-    points = np.append(amounts, came)
-    order = np.argsort(points, kind="stable")
-    points = points[order]
-    reached = np.cumsum(np.append(mass, 0.0)[order])
-    step = (points >= came).astype(np.float64)
-    return float(np.sum((reached[:-1] - step[:-1]) ** 2 * np.diff(points)))
 
 
 def corrected(law: Projected, correction: Correction, simple: Law | None) -> Projected:
@@ -232,4 +249,15 @@ def corrected(law: Projected, correction: Correction, simple: Law | None) -> Pro
     )
 
 
-__all__ = ["Correction", "corrected", "corrections_of", "monthly", "naive_law", "past_fits"]
+__all__ = [
+    "LOOKED_BACK",
+    "Correction",
+    "Past",
+    "corrected",
+    "correction_of",
+    "monthly",
+    "naive_law",
+    "past_fits",
+    "past_months",
+    "pasts_of",
+]

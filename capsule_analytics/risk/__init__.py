@@ -1,8 +1,9 @@
-"""How sure a forecast is: the distribution of a period's total, its quantiles, its chances.
+"""How sure a weighted forecast is: the distribution of a period's total, quantiles, chances.
 
 A period's total is the won value, which is certain, plus open deals that are each worth their TCV
 with their probability and else nothing. The weighted value is only the mean of that total; this
-module gives the rest of it: the range, and the chance to reach a target.
+module gives the rest of it: the range, and the chance to reach a target, if every stated
+probability and date were right. What will probably be won is in `capsule_analytics.projection`.
 
 For up to a dozen unlike deals all outcomes are listed and nothing is approximated. More deals are
 summed by convolution on a lattice which keeps the mean exact (see ``_lattice``); equal deals are

@@ -138,6 +138,36 @@ class Distribution:
             share = np.where(self._spread, within, share)
         return min(float(share @ self.mass), 1.0)
 
+    def crps(self, came: float) -> float:
+        """Give the continuous ranked probability score of what came true.
+
+        It asks for a distribution that is both narrow and right: the integral of
+        ``(F(x) - [x >= came])**2`` over all totals ``x``, which is the absolute error where one
+        total is certain (Gneiting & Raftery, Journal of the American Statistical Association,
+        2007). Cells of a lattice count at their middle.
+
+        Parameters
+        ----------
+        came
+            The total that came true, in the unit of the TCV.
+
+        Returns
+        -------
+        The score in the unit of the TCV; lower is better.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no finite number.
+
+        Examples
+        --------
+        >>> distribution([1000.0], [0.5]).crps(1000.0)
+        250.0
+        """
+        _check_number("what came", came)
+        return self.law.crps(came - self.sure)
+
     def interval(self, level: float = 0.8) -> tuple[float, float]:
         """Give the range that holds the total with a probability, equal risks on both sides.
 
@@ -207,7 +237,7 @@ def distribution(
     correlation: float = 0.0,
     cells: int = _CELLS,
 ) -> Distribution:
-    """Build the distribution of won value plus open deals.
+    """Build the distribution of won value plus open deals, if their probabilities are right.
 
     Deal ``j`` is worth ``tcv[j]`` with ``probability[j]`` and else 0. By default the deals are
     independent. With a correlation ``r`` a common market factor ``Z`` moves them all (the

@@ -66,6 +66,29 @@ class Law:
         """Whether the amount is 0 for certain."""
         return len(self.amounts) == 1 and self.amounts[0] == 0
 
+    def crps(self, came: float) -> float:
+        """Give the continuous ranked probability score of what came; in its unit, 0 is best.
+
+        The integral of ``(F(x) - [x >= came])**2`` (Gneiting & Raftery, Journal of the American
+        Statistical Association, 2007); the absolute error where one amount is certain.
+
+        Parameters
+        ----------
+        came
+            The amount that came true.
+
+        Examples
+        --------
+        >>> Law(np.array([0.0, 10.0]), np.array([0.5, 0.5])).crps(10.0)
+        2.5
+        """
+        points = np.append(self.amounts, came)
+        order = np.argsort(points, kind="stable")
+        points = points[order]
+        reached = np.cumsum(np.append(self.mass, 0.0)[order])
+        passed = points >= came
+        return float(np.sum((reached[:-1] - passed[:-1]) ** 2 * np.diff(points)))
+
 
 NOTHING = Law(np.zeros(1), np.ones(1))
 

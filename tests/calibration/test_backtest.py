@@ -81,30 +81,33 @@ def only(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
 
 def test_months_by_hand() -> None:
     table = calibration.backtest_months(
-        [AT_JANUARY], FINAL, horizons=[1], policies=["raw", "rolled"]
+        [AT_JANUARY], FINAL, horizons=[1], methods=["stated", "rolled"]
     )
-    raw = only(table, policy="raw", currency="GBP").iloc[0]
-    assert (str(raw["month"]), raw["day"]) == ("2026-02", pd.Timestamp("2026-01-31", tz="UTC"))
-    assert raw["forecast"] == 0.5 * 1000 + 0.25 * 400
+    stated = only(table, method="stated", currency="GBP").iloc[0]
+    assert (str(stated["month"]), stated["day"]) == (
+        "2026-02",
+        pd.Timestamp("2026-01-31", tz="UTC"),
+    )
+    assert stated["forecast"] == 0.5 * 1000 + 0.25 * 400
     # The totals 0, 400, 1000, 1400 have the chances 3/8, 1/8, 3/8, 1/8.
-    assert raw[["p10", "p50", "p90"]].tolist() == [0.0, 400.0, 1400.0]
-    assert (raw["actual"], raw["actual_known"]) == (1070.0, 1000.0)
-    rolled = only(table, policy="rolled", currency="GBP").iloc[0]
+    assert stated[["p10", "p50", "p90"]].tolist() == [0.0, 400.0, 1400.0]
+    assert (stated["actual"], stated["actual_known"]) == (1070.0, 1000.0)
+    rolled = only(table, method="rolled", currency="GBP").iloc[0]
     assert rolled["forecast"] == 600 + 0.5 * 600  # the overdue deal moves to February
 
 
 def test_currency_in_which_nothing_was_won_is_scored_too() -> None:
-    table = calibration.backtest_months([AT_JANUARY], FINAL, horizons=[1], policies=["raw"])
+    table = calibration.backtest_months([AT_JANUARY], FINAL, horizons=[1], methods=["stated"])
     euro = only(table, currency="EUR").iloc[0]
     assert (euro["forecast"], euro["actual"]) == (100.0, 0.0)
 
 
 def test_months_to_come_are_not_scored() -> None:
     """In February a deal was due in May, three months on; the account is read in April, or June."""
-    april = calibration.backtest_months([AT_FEBRUARY], FINAL, policies=["raw"])
+    april = calibration.backtest_months([AT_FEBRUARY], FINAL, methods=["stated"])
     assert april["month"].astype(str).unique().tolist() == ["2026-03"]
     june = calibration.backtest_months(
-        [AT_FEBRUARY], deals([], as_of=date(2026, 6, 15)), policies=["raw"]
+        [AT_FEBRUARY], deals([], as_of=date(2026, 6, 15)), methods=["stated"]
     )
     assert june["month"].astype(str).unique().tolist() == ["2026-03", "2026-05"]
     march = deals([], as_of=date(2026, 3, 30))
@@ -113,13 +116,13 @@ def test_months_to_come_are_not_scored() -> None:
 
 
 def test_the_present_month_counts_what_is_won_already() -> None:
-    table = calibration.backtest_months([AT_FEBRUARY], FINAL, horizons=[0], policies=["raw"])
+    table = calibration.backtest_months([AT_FEBRUARY], FINAL, horizons=[0], methods=["stated"])
     assert only(table, currency="GBP")[["forecast", "actual"]].iloc[0].tolist() == [1000.0, 1070.0]
 
 
 def test_scores_by_hand() -> None:
     """January says 600 for February, when 1,070 came; February 910 for March, when 400 did."""
-    table = calibration.backtest([AT_FEBRUARY, AT_JANUARY], FINAL, horizons=[1], policies=["raw"])
+    table = calibration.backtest([AT_FEBRUARY, AT_JANUARY], FINAL, horizons=[1], methods=["stated"])
     row = only(table, currency="GBP").iloc[0]
     assert row["months"] == 2
     assert (row["forecast"], row["actual"]) == (600 + 910, 1470)
@@ -129,7 +132,7 @@ def test_scores_by_hand() -> None:
     # February: P10 0, P50 400, P90 1400. March: the totals 0, 400, 900, 1300 have the chances
     # .075, .025, .675, .225, so P10 is 400 (reached at .1), P50 900, P90 900 (at .775) or 1300.
     months = calibration.backtest_months(
-        [AT_FEBRUARY, AT_JANUARY], FINAL, horizons=[1], policies=["raw"]
+        [AT_FEBRUARY, AT_JANUARY], FINAL, horizons=[1], methods=["stated"]
     )
     march = only(months, currency="GBP", day=pd.Timestamp("2026-02-28", tz="UTC")).iloc[0]
     assert march[["p10", "p50", "p90"]].tolist() == [400.0, 900.0, 1300.0]
@@ -140,7 +143,7 @@ def test_scores_by_hand() -> None:
 
 
 def test_shares_of_nothing_are_missing() -> None:
-    table = calibration.backtest([AT_JANUARY], FINAL, horizons=[1], policies=["raw"])
+    table = calibration.backtest([AT_JANUARY], FINAL, horizons=[1], methods=["stated"])
     row = only(table, currency="EUR").iloc[0]
     assert row[["known_share", "bias", "wape"]].isna().all()
     assert row["pinball_p50"] == pytest.approx(0.5 * 0)
@@ -155,7 +158,7 @@ def test_calibration_uses_nothing_later_than_the_snapshot(snapshots: list[Pipeli
         as_of=snapshots[-1].as_of,
     )
     figures = [
-        calibration.backtest_months(chosen, final, horizons=[1, 2], policies=["calibrated"])
+        calibration.backtest_months(chosen, final, horizons=[1, 2], methods=["calibrated"])
         for chosen, final in (
             (snapshots[: day + 1], snapshots[-1]),
             (snapshots[: day + 1], all_won),
@@ -183,7 +186,7 @@ def test_calibrated_policy_forecasts_with_calibrated_probabilities(
         & (frame["expected_close"].dt.strftime("%Y-%m") == "2026-03")
     ]
     table = calibration.backtest_months(
-        snapshots[8:11], snapshots[-1], horizons=[1], policies=["calibrated"]
+        snapshots[8:11], snapshots[-1], horizons=[1], methods=["calibrated"]
     )
     march = only(table, currency="GBP", month=pd.Period("2026-03", "M"))
     assert str(snapshots[10].as_of) == "2026-02-28"
@@ -192,20 +195,22 @@ def test_calibrated_policy_forecasts_with_calibrated_probabilities(
 
 def test_calibration_pays_on_the_sample_account(snapshots: list[Pipeline]) -> None:
     """The stated probabilities there are too high; corrected ones miss by less."""
-    table = calibration.backtest(snapshots[6:], snapshots[-1], horizons=[1])
-    pounds = only(table, currency="GBP").set_index("policy")
+    table = calibration.backtest(
+        snapshots[6:], snapshots[-1], horizons=[1], methods=["stated", "calibrated", "rolled"]
+    )
+    pounds = only(table, currency="GBP").set_index("method")
     assert (pounds["months"] == 11).all()
     for score in ("bias", "wape", "pinball_p10", "pinball_p50"):
-        assert 0 < pounds.loc["calibrated", score] < pounds.loc["raw", score]
-        assert pounds.loc["raw", score] < pounds.loc["rolled", score]
+        assert 0 < pounds.loc["calibrated", score] < pounds.loc["stated", score]
+        assert pounds.loc["stated", score] < pounds.loc["rolled", score]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"policies": ["guess"]}, "guess"),
-        ({"policies": []}, "policies must be some of"),
-        ({"policies": ["raw", "raw"]}, "once"),
+        ({"methods": ["guess"]}, "guess"),
+        ({"methods": []}, "methods must be some of"),
+        ({"methods": ["stated", "stated"]}, "once"),
         ({"horizons": []}, "horizons"),
         ({"horizons": [-1]}, "horizons"),
     ],

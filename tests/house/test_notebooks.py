@@ -61,7 +61,12 @@ def test_is_stored_without_what_a_run_left(path: Path) -> None:
 
 
 def test_every_notebook_is_run_here() -> None:
-    names = {"01_quickstart.ipynb", "02_forecasting.ipynb", "03_history.ipynb"}
+    names = {
+        "01_quickstart.ipynb",
+        "02_forecasting.ipynb",
+        "03_history.ipynb",
+        "04_projection.ipynb",
+    }
     assert {path.name for path in FOLDER.glob("*.ipynb")} == names
 
 
@@ -91,7 +96,20 @@ def test_history_shows_that_calibration_helps_and_rolling_does_not(tmp_path: Pat
     assert told["snapshots"] == 19
     assert told["bridge_adds_up"]
     assert told["brier_calibrated"] < told["brier_stated"] - 0.03
-    assert (told["best_policy"], told["worst_policy"]) == ("calibrated", "rolled")
+    assert (told["best_method"], told["worst_method"]) == ("calibrated", "rolled")
+    assert figures(notebook) == (3, 3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_projection_ends_with_what_it_is_worth(tmp_path: Path) -> None:
+    notebook = executed("04_projection.ipynb", tmp_path)
+    told = last_value(notebook)
+    assert told["parts_add_up"]
+    assert told["months"] == 12
+    assert 8 <= told["inside"] <= 11
+    assert (told["best_method"], told["worst_method"]) == ("projection", "stated")
+    assert 0.2 < told["chance"] < 0.6
+    assert told["largest_deal"] > 0
     assert figures(notebook) == (3, 3)
     assert not list(tmp_path.iterdir())
 
