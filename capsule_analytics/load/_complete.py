@@ -53,7 +53,7 @@ class Changes(NamedTuple):
     rows
         How often each is there.
     gone
-        Ids of what the account calls deleted or hidden, with the time that it gives.
+        What the account says of each id that it calls deleted or hidden.
     """
 
     pages: list[RawColumns]
@@ -117,14 +117,13 @@ class ChangeFeed:
             return None
         except _CannotTellError:
             return None
-        records = deleted.restricted + deleted.records
-        ids = identities({"id": [record["id"] for record in records]}, typed=self._client.api.TYPED)
-        # What has no readable id names no deal that could be here.
-        gone = {
-            key: str(record["deleted_at"])
-            for key, record in zip(ids, records, strict=True)
-            if key is not None
-        }
+        gone: dict[int, str] = {}
+        for how, records in (("deleted", deleted.records), ("hidden", deleted.restricted)):
+            raw = {"id": [record["id"] for record in records]}
+            ids = identities(raw, typed=self._client.api.TYPED)
+            for key, record in zip(ids, records, strict=True):
+                if key is not None:  # what has none names no deal that could be here
+                    gone[key] = f"{gone.get(key, '')}{how} {record['deleted_at']};"
         return Changes(pages, rows, gone)
 
     def settle(self, last: Changes | None = None) -> Changes | None:
@@ -403,7 +402,7 @@ class _Passes:
             return False
         changed = {key: stamp for key, stamp, _ in after.rows}
         if self._filtered:  # which of them belong here, the answer does not tell
-            both = self._stamps.keys() & changed.keys()
+            both = self._stamps.keys() & changed.keys() - {None}
             return all(str(self._stamps[key]) == changed[key] for key in both)
         return changed.keys() <= self._stamps.keys()
 

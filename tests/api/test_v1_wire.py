@@ -192,7 +192,7 @@ def test_text_that_xml_cannot_carry_is_refused(text: str) -> None:
 
 
 def test_every_element_is_read_as_text_under_the_names_of_the_frame() -> None:
-    found, more = _v1.parse_page(OPPORTUNITY, {})
+    found, more, _ = _v1.parse_page(OPPORTUNITY, {})
     assert more is None  # v1 never tells
     assert {name: values[0] for name, values in found.items() if values[0] is not None} == {
         "id": "43",
