@@ -63,3 +63,25 @@ def test_so_it_is_where_the_server_cannot_tell_what_changed(world: World) -> Non
     account = MovingAccount(world, tells_changes=world.luck % 2 > 0, tells_gone=world.luck % 2 == 0)
     found = attempt(account)
     assert found is None or found in account.states
+
+
+@given(PLANS)
+@settings(max_examples=100 * TIMES, deadline=None)
+def test_an_earlier_load_and_what_changed_since_are_the_account_at_one_moment(world: World) -> None:
+    # What comes back without a new time of change shows on pages alone, which are not read here.
+    plan = tuple(e._replace(linger=True) if e.kind == "restore" else e for e in world.plan)
+    world = world._replace(filtered=False, nameless=frozenset(), returned=frozenset(), plan=plan)
+    account = MovingAccount(world)
+    before = dict(account.states[0].keys())
+    try:
+        with in_any_order(world.luck):
+            changes = ChangeFeed(account, START).settle()  # type: ignore[arg-type]
+    except CompletenessError:
+        assert world.plan
+        return
+    assert changes is not None
+    for key in changes.gone.keys() - changes.ids:
+        before.pop(key, None)
+    for page in changes.pages:
+        before |= zip(map(int, page["id"]), page["name"], strict=True)
+    assert Counter(before.items()) in account.states
