@@ -108,6 +108,12 @@ class Pass:
         return sum(len(window.ids) for window in self.windows)
 
     @property
+    def distinct(self) -> bool:
+        """Whether no id came twice."""
+        found = [key for window in self.windows for key in window.ids if key is not None]
+        return len(found) == len(set(found))
+
+    @property
     def counted(self) -> bool:
         """Whether as many different ids were seen as the list was long."""
         return self.consistent and self.tiled and len(self.ids) == self.length
