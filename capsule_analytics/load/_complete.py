@@ -63,13 +63,8 @@ class Changes(NamedTuple):
 
     @property
     def ids(self) -> set[int]:
-        """Ids of the changed records."""
+        """The ids of the changed records."""
         return {key for key, _, _ in self.rows if key is not None}
-
-    @property
-    def stamps(self) -> set[tuple[int | None, str]]:
-        """Ids of the changed records with the times of their change."""
-        return {(key, stamp) for key, stamp, _ in self.rows}
 
     def agrees(self, other: Changes) -> bool:
         """Tell whether both say the same."""

@@ -111,7 +111,7 @@ def test_not_even_a_fault_of_ours_stops_the_others(
     monkeypatch.setattr(_recording, "record", faulty)
     how = _recording.Loading(full=False, full_every=7, workers=2, resume=False)
     with history.open_store(tmp_path / "history.duckdb") as store:
-        found = dict(_recording.record_all(store, read_accounts(accounts), how, 10.0))
+        found = dict(_recording.record_all(store, read_accounts(accounts), how, 10.0, 10.0))
         assert store.accounts() == ["acme", "crow"]
     assert isinstance(found["bolt"], CapsuleError)
     assert str(found["bolt"]) == "this should not happen, please report it: KeyError: 'surprise'"
