@@ -64,9 +64,11 @@ states = st.sampled_from(["saved", "began", "changes"])
 @given(
     st.one_of(
         st.binary(max_size=40),
-        st.dictionaries(states, st.one_of(st.integers(), st.text(max_size=5)), max_size=3).map(
-            orjson.dumps
-        ),
+        st.dictionaries(
+            states,
+            st.one_of(st.integers(0, 9), st.just("2026-11-24T09:00:00"), st.text(max_size=5)),
+            max_size=3,
+        ).map(orjson.dumps),
     )
 )
 @settings(max_examples=60, deadline=None)
