@@ -11,7 +11,7 @@ from moving_account import PLANS, START, MovingAccount, State, World, in_any_ord
 
 from capsule_analytics.api._protocol import Query
 from capsule_analytics.errors import CompletenessError
-from capsule_analytics.load._complete import read_completely
+from capsule_analytics.load._complete import ChangeFeed, read_completely
 from capsule_analytics.load._frame import Setting, milestone_frame
 
 TIMES = int(os.environ.get("CAPSULE_TEST_LONG", "1"))
