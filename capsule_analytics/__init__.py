@@ -22,12 +22,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import calibration as calibration
+    from . import deliver as deliver
     from . import errors as errors
     from . import forecast as forecast
     from . import fx as fx
     from . import history as history
     from . import plot as plot
     from . import portfolio as portfolio
+    from . import quality as quality
     from . import report as report
     from . import risk as risk
     from . import sample as sample
@@ -55,12 +57,14 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "calibration",
+    "deliver",
     "errors",
     "forecast",
     "fx",
     "history",
     "plot",
     "portfolio",
+    "quality",
     "report",
     "risk",
     "sample",

@@ -1,5 +1,8 @@
 """Data-quality checks: what a person should look at before trusting the figures.
 
+`stale` and `neglected` list the open deals that need someone; the other checks look for what is
+wrong in a record.
+
 A flawed record is kept and flagged, never dropped unseen. Checks that read the finished frame
 stand in `CHECKS`; what was already seen while reading (a value that is no number, say) comes in
 as `Finding`.
@@ -13,21 +16,26 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
-from capsule_analytics.schema import DURATION_BASES, TEXT
+from capsule_analytics.errors import ArgumentError
+from capsule_analytics.schema import DURATION_BASES, TEXT, Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import date
 
 __all__ = [
     "CHECKS",
+    "NEGLECTED_AFTER",
     "SEVERITIES",
     "Check",
     "Context",
     "Finding",
     "Severity",
     "check",
+    "neglected",
     "overdue",
+    "run",
+    "stale",
 ]
 
 __dir__ = __all__.copy  # what completion offers
@@ -48,6 +56,10 @@ SEVERITIES: dict[str, Severity] = {
 """Severity of what is found while reading: error changes a figure, warning may, info does not."""
 
 
+NEGLECTED_AFTER = 30
+"""Days without a word to the customer after which an open deal is neglected, unless told."""
+
+
 class Finding(NamedTuple):
     """One thing found about one opportunity."""
 
@@ -61,8 +73,9 @@ class Context:
     """What a check may need to know beside the frame."""
 
     frame: pd.DataFrame
-    currencies: Sequence[str]
+    milestones: pd.DataFrame
     as_of: date
+    currencies: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -79,12 +92,15 @@ class Check:
         From the context to a boolean mask over the frame.
     detail
         What to tell, `str.format` with the row's columns.
+    by_day
+        Whether the result changes from day to day with nothing changed in the deal.
     """
 
     name: str
     severity: Severity
     applies: Callable[[Context], pd.Series]
     detail: str
+    by_day: bool = False
 
 
 def overdue(frame: pd.DataFrame, as_of: date) -> pd.Series:
@@ -102,6 +118,133 @@ def overdue(frame: pd.DataFrame, as_of: date) -> pd.Series:
     Boolean series over the frame.
     """
     return (frame["status"] == "open") & (frame["expected_close"] < pd.Timestamp(as_of, tz="UTC"))
+
+
+def _days_since(moments: pd.Series, as_of: date) -> pd.Series:
+    """Count the days from the UTC date of each moment to the as-of day."""
+    days: pd.Series = (pd.Timestamp(as_of, tz="UTC") - moments.dt.floor("D")).dt.days
+    return days
+
+
+def _limits(frame: pd.DataFrame, milestones: pd.DataFrame) -> pd.Series:
+    """Give the days after which each deal is stale at its milestone; missing where none are told.
+
+    Names repeat across pipelines, so only the id tells which milestone it is.
+    """
+    if milestones.index.name != "id" or "days_until_stale" not in milestones.columns:
+        return pd.Series(pd.NA, index=frame.index, dtype="Int64")
+    at = milestones.index.get_indexer(
+        frame["milestone_id"].to_numpy(dtype="int64", na_value=-(2**63))
+    )
+    days = pd.array([*milestones["days_until_stale"], pd.NA], dtype="Int64")
+    return pd.Series(days[at], index=frame.index)
+
+
+def _is_stale(context: Context) -> pd.Series:
+    frame = context.frame
+    days = _days_since(frame["last_stage_changed_at"], context.as_of)
+    over = days > _limits(frame, context.milestones).astype("Float64")
+    return (frame["status"] == "open") & over.fillna(value=False).astype(bool)
+
+
+def _last_word(frame: pd.DataFrame) -> pd.Series:
+    """Give when the customer was last spoken to, or when the deal was entered if never yet.
+
+    Where no deal tells of a contact, the API does not, and nothing is known.
+    """
+    last = frame["last_contacted_at"]
+    return last.where(last.notna(), frame["created_at"]) if last.notna().any() else last
+
+
+def _is_neglected(context: Context, days: int = NEGLECTED_AFTER) -> pd.Series:
+    frame = context.frame
+    return (frame["status"] == "open") & (_days_since(_last_word(frame), context.as_of) > days)
+
+
+def stale(pipeline: Pipeline) -> pd.DataFrame:
+    """List the open deals that stand longer at their milestone than it allows.
+
+    A milestone has a number of days after which Capsule calls a deal stale (``daysUntilStale``,
+    developer.capsulecrm.com/v2/models/milestone); they are counted from the day on which the deal
+    came there (``lastStageChangedAt``). `history.stale` asks for something else: deals of which
+    nothing at all was changed.
+
+    Parameters
+    ----------
+    pipeline
+        The account; days are counted up to its ``as_of``.
+
+    Returns
+    -------
+    One row a deal, the longest over its limit first: ``opportunity_id``, ``name``, ``owner``,
+    ``team``, ``pipeline``, ``milestone``, ``currency``, ``tcv``, ``last_stage_changed_at`` (UTC),
+    ``days`` (at its milestone), ``days_until_stale`` (its limit) and ``days_over``. Nothing is
+    known of deals without that time, nor at milestones without a limit or an id (API v1).
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> table = stale(ca.load_sample())
+    >>> bool((table["days"] > table["days_until_stale"]).all())
+    True
+    """
+    frame = pipeline.opportunities
+    context = Context(frame, pipeline.milestones, pipeline.as_of)
+    days = _days_since(frame["last_stage_changed_at"], pipeline.as_of)
+    limits = _limits(frame, pipeline.milestones)
+    found = frame.assign(days=days, days_until_stale=limits)[_is_stale(context).to_numpy()]
+    found = found.astype({"days": "int64", "days_until_stale": "int64"})
+    found = found.assign(days_over=found["days"] - found["days_until_stale"])
+    return _listed(
+        found, ["last_stage_changed_at", "days", "days_until_stale", "days_over"], "days_over"
+    )
+
+
+def neglected(pipeline: Pipeline, *, days: int = NEGLECTED_AFTER) -> pd.DataFrame:
+    """List the open deals whose customer nobody has spoken to for long.
+
+    Counted from ``lastContactedAt`` (developer.capsulecrm.com/v2/models/opportunity), and from the
+    day on which the deal was entered where there was no contact yet.
+
+    Parameters
+    ----------
+    pipeline
+        The account; days are counted up to its ``as_of``.
+    days
+        More days than these without a word make a deal neglected.
+
+    Returns
+    -------
+    One row a deal, the longest neglected first: ``opportunity_id``, ``name``, ``owner``, ``team``,
+    ``pipeline``, ``milestone``, ``currency``, ``tcv``, ``last_contacted_at`` (UTC; missing where
+    there was none) and ``days``. Empty if no deal of the account tells of a contact (API v1).
+
+    Raises
+    ------
+    ArgumentError
+        If `days` is negative.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> table = neglected(ca.load_sample(), days=60)
+    >>> bool((table["days"] > 60).all())
+    True
+    """
+    if days < 0:
+        raise ArgumentError(f"days must be 0 or more, not {days}")
+    frame = pipeline.opportunities
+    context = Context(frame, pipeline.milestones, pipeline.as_of)
+    since = _days_since(_last_word(frame), pipeline.as_of)
+    found = frame.assign(days=since)[_is_neglected(context, days).to_numpy()]
+    return _listed(found.astype({"days": "int64"}), ["last_contacted_at", "days"], "days")
+
+
+def _listed(found: pd.DataFrame, more: list[str], first: str) -> pd.DataFrame:
+    """Show deals that need someone, those with the most of one column first."""
+    columns = ["name", "owner", "team", "pipeline", "milestone", "currency", "tcv", *more]
+    table = found[columns].reset_index(names="opportunity_id")
+    return table.sort_values([first, "opportunity_id"], ascending=[False, True], ignore_index=True)
 
 
 def _needs_duration(frame: pd.DataFrame) -> pd.Series:
@@ -194,13 +337,56 @@ CHECKS: tuple[Check, ...] = (
         "warning",
         lambda c: overdue(c.frame, c.as_of),
         "open, but expected to close on {expected_close:%Y-%m-%d}",
+        by_day=True,
+    ),
+    Check(
+        "stale",
+        "info",
+        _is_stale,
+        "at {milestone} since {last_stage_changed_at:%Y-%m-%d}, longer than the milestone allows",
+        by_day=True,
+    ),
+    Check(
+        "neglected",
+        "info",
+        _is_neglected,
+        "last contact with the customer: {last_contacted_at!s:.10}; entered on {created_at!s:.10}",
+        by_day=True,
     ),
 )
+
+
+def run(checks: Iterable[Check], context: Context) -> list[tuple[int, str, Severity, str]]:
+    """Make some of the checks.
+
+    Parameters
+    ----------
+    checks
+        Of `CHECKS`.
+    context
+        What they look at.
+
+    Returns
+    -------
+    ``opportunity_id``, ``check``, ``severity`` and ``detail`` of each finding.
+    """
+    rows = []
+    for one in checks:
+        flagged = context.frame[one.applies(context).to_numpy(dtype=bool)]
+        columns = [name for name in flagged.columns if "{" + name in one.detail]
+        shown = flagged[columns].astype(object)
+        records = shown.where(shown.notna(), "none").to_dict("records") or [{}] * len(shown)
+        rows += [
+            (int(key), one.name, one.severity, one.detail.format(**record))
+            for key, record in zip(flagged.index, records, strict=True)
+        ]
+    return rows
 
 
 def check(
     frame: pd.DataFrame,
     findings: Sequence[Finding],
+    milestones: pd.DataFrame,
     currencies: Sequence[str],
     as_of: date,
 ) -> pd.DataFrame:
@@ -213,29 +399,21 @@ def check(
         and ``milestone_known`` (whether the configuration has its milestone).
     findings
         What was found while reading.
+    milestones
+        As in ``Pipeline.milestones``.
     currencies
         The account's currencies; where empty, anything that is no three capital letters is
         flagged.
     as_of
-        The day from which deals are overdue.
+        The day from which deals are overdue, stale and neglected.
 
     Returns
     -------
     One row a finding, by opportunity and check: ``opportunity_id``, ``check``, ``severity``,
     ``detail``.
     """
-    context = Context(frame, currencies, as_of)
     rows = [(f.opportunity_id, f.check, SEVERITIES[f.check], f.detail) for f in findings]
-    for one in CHECKS:
-        flagged = frame[one.applies(context).to_numpy(dtype=bool)]
-        columns = [name for name in flagged.columns if "{" + name in one.detail]
-        shown = flagged[columns].astype(object)
-        records = shown.where(shown.notna(), "none").to_dict("records") or [{}] * len(shown)
-        details = [one.detail.format(**record) for record in records]
-        rows += [
-            (key, one.name, one.severity, detail)
-            for key, detail in zip(flagged.index.tolist(), details, strict=True)
-        ]
+    rows += run(CHECKS, Context(frame, milestones, as_of, currencies))
     rows.sort(key=lambda row: (row[0], row[1], row[3]))
     table = pd.DataFrame(rows, columns=["opportunity_id", "check", "severity", "detail"])
     return table.astype(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from deals import deals
 
 from capsule_analytics import quality
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import RAW_NAMES, Pipeline
 
 # A deal that nothing is wrong with, seen on 2026-10-15.
@@ -231,9 +233,88 @@ def test_every_check_has_a_severity_and_a_name_of_its_own() -> None:
 
 
 def test_the_checks_change_nothing() -> None:
-    frame = deals([SOUND | {"value": -1}]).opportunities.assign(
-        own_probability=0.5, milestone_known=True
-    )
+    pipeline = deals([SOUND | {"value": -1}])
+    frame = pipeline.opportunities.assign(own_probability=0.5, milestone_known=True)
     before = frame.copy(deep=True)
-    quality.check(frame, [], ["GBP"], date(2026, 10, 15))
+    quality.check(frame, [], pipeline.milestones, ["GBP"], date(2026, 10, 15))
     pd.testing.assert_frame_equal(frame, before)
+
+
+def stands(since: str | None, **more: Any) -> dict[str, Any]:
+    """Write out a deal that came to its milestone on a day, Proposal unless told otherwise."""
+    return SOUND | {"last_stage_changed_at": since} | more
+
+
+def with_limits(rows: list[dict[str, Any]]) -> Pipeline:
+    """Build a pipeline whose Proposal allows 30 days, and whose Lead tells no limit."""
+    made = deals(rows)
+    limits = made.milestones.assign(
+        days_until_stale=pd.array([None, 30, 10, None, None], dtype="Int64")
+    )
+    return replace(made, milestones=limits)
+
+
+def test_stale_deals_stand_longer_than_their_milestone_allows() -> None:
+    pipeline = with_limits(
+        [
+            stands("2026-09-15T23:59:59Z", name="A"),  # 30 days before 15 October: still allowed
+            stands("2026-09-14T23:59:59Z", name="B"),  # 31
+            stands("2026-09-30T08:00:00Z", name="C", milestone="Contract", milestone_id=3),  # 15
+            stands("2026-01-01T00:00:00Z", name="D", milestone="Lead", milestone_id=1),
+            stands("2026-01-01T00:00:00Z", name="E", milestone="Lost", milestone_id=5),
+            stands(None, name="F"),
+            # Whatever was edited since, it stands where it stood.
+            stands("2026-08-31T10:00:00Z", name="G", updated_at="2026-10-14T09:00:00Z"),  # 45
+        ]
+    )
+    table = quality.stale(pipeline)
+    columns = ["opportunity_id", "name", "days", "days_until_stale", "days_over"]
+    assert table[columns].to_numpy().tolist() == [
+        [7, "G", 45, 30, 15],
+        [3, "C", 15, 10, 5],
+        [2, "B", 31, 30, 1],
+    ]
+    found = quality.run(
+        [check for check in quality.CHECKS if check.name == "stale"],
+        quality.Context(pipeline.opportunities, pipeline.milestones, pipeline.as_of),
+    )
+    assert found == [
+        (2, "stale", "info", "at Proposal since 2026-09-14, longer than the milestone allows"),
+        (3, "stale", "info", "at Contract since 2026-09-30, longer than the milestone allows"),
+        (7, "stale", "info", "at Proposal since 2026-08-31, longer than the milestone allows"),
+    ]
+
+
+def test_nothing_is_stale_where_no_limit_is_told() -> None:
+    old = deals([stands("2020-01-01T00:00:00Z")])
+    assert quality.stale(old).empty
+    assert quality.stale(replace(old, milestones=old.milestones.reset_index(drop=True))).empty
+    assert quality.stale(deals([])).empty
+
+
+def test_neglected_deals_are_those_whose_customer_hears_nothing() -> None:
+    pipeline = deals(
+        [
+            SOUND | {"name": "A", "last_contacted_at": "2026-09-15T10:00:00Z"},  # 30 days
+            SOUND | {"name": "B", "last_contacted_at": "2026-09-14T10:00:00Z"},  # 31
+            SOUND | {"name": "C", "created_at": "2026-08-06T10:00:00Z"},  # never; 70 days old
+            SOUND | {"name": "D", "created_at": "2026-10-01T10:00:00Z"},  # never; 14 days old
+            SOUND | {"name": "E", "milestone": "Won", "milestone_id": 4}
+            | {"last_contacted_at": "2025-01-01T10:00:00Z"},
+        ]
+    )  # fmt: skip
+    table = quality.neglected(pipeline)
+    assert table[["name", "days"]].to_numpy().tolist() == [["C", 70], ["B", 31]]
+    assert quality.neglected(pipeline, days=69)["name"].tolist() == ["C"]
+    assert quality.neglected(pipeline, days=70).empty
+    assert [row for row in findings(pipeline) if row[1] == "neglected"] == [
+        (2, "neglected", "info",
+         "last contact with the customer: 2026-09-14; entered on 2026-01-05"),
+        (3, "neglected", "info", "last contact with the customer: none; entered on 2026-08-06"),
+    ]  # fmt: skip
+    with pytest.raises(ArgumentError, match="0 or more, not -1"):
+        quality.neglected(pipeline, days=-1)
+
+
+def test_nobody_is_neglected_where_no_contact_is_told() -> None:
+    assert quality.neglected(deals([SOUND])).empty

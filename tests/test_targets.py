@@ -9,10 +9,14 @@ import pandas as pd
 import pytest
 from deals import deals
 
+from capsule_analytics._words import period_text, period_words
+from capsule_analytics.api import CapsuleClient
 from capsule_analytics.errors import ArgumentError, DataError
-from capsule_analytics.targets import attainment, read_targets, unmatched
+from capsule_analytics.sandbox import Account, Sandbox
+from capsule_analytics.targets import attainment, from_goals, read_targets, unmatched
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 DEALS = [
@@ -217,6 +221,15 @@ def test_a_file_of_a_header_alone_has_no_targets(tmp_path: Path) -> None:
     [
         ("", "line 1: the header must be"),
         ("month,currency,target\n", "line 1: the header must be"),
+        ("period,currency,target,team\n", "line 1: .* and may have owner, pipeline, measure"),
+        ("period,currency,target,target\n", "line 1: the header must be"),
+        ("period,currency,measure,target\n2026,GBP,won,1\n", "value or deals, not 'won'"),
+        ("period,currency,measure,target\n2026,GBP,deals,1.5\n", "a whole number, not 1.5"),
+        ("period,currency,measure,target\n2026,,value,1\n", "'' is not a currency code"),
+        (
+            "period,currency,target\n2026-Q4,GBP,1\nQ4 2026,GBP,2\n",
+            "line 3: line 2 has a target for 2026-Q4 GBP already",
+        ),
         ("period,currency,target\n2026-13,GBP,1\n", "line 2: '2026-13' is not a period"),
         ("period,currency,target\n2026-Q5,GBP,1\n", "line 2: '2026-Q5' is not a period"),
         ("period,currency,target\n26,GBP,1\n", "line 2: '26' is not a period"),
@@ -276,3 +289,231 @@ def test_nothing_is_changed() -> None:
     attainment(pipeline, targets, overdue="roll")
     pd.testing.assert_frame_equal(pipeline.opportunities, frame)
     pd.testing.assert_frame_equal(targets, copy)
+
+
+@pytest.mark.parametrize(
+    ("text", "period"),
+    [
+        ("2026-10", "2026-10"),
+        ("Oct 2026", "2026-10"),
+        ("oct 2026", "2026-10"),
+        ("2026-Q4", "2026-Q4"),
+        ("2026Q4", "2026-Q4"),
+        ("2026 Q4", "2026-Q4"),
+        ("Q4 2026", "2026-Q4"),
+        ("Q4\N{NO-BREAK SPACE}2026", "2026-Q4"),
+        ("Q3 FY2027", "2027-Q3"),
+        ("FY2027-Q3", "2027-Q3"),
+        ("2026", "2026"),
+        ("FY2027", "2027"),
+        ("FY 2027", "2027"),
+    ],
+)
+def test_a_period_is_read_in_every_form_that_is_printed(
+    tmp_path: Path, text: str, period: str
+) -> None:
+    assert read(tmp_path, f"period,currency,target\n{text},GBP,1\n")["period"].tolist() == [period]
+    assert row(text, 900)["period"] == period
+    assert row(text, 900) == row(period, 900)
+
+
+@pytest.mark.parametrize("freq", ["M", "Q-DEC", "Q-MAR", "Q-JUN", "Y-DEC", "Y-MAR"])
+def test_what_the_package_prints_names_the_same_days(freq: str) -> None:
+    """Each of 24 deals counts for its own period, whichever way that is written."""
+    start = {"MAR": 4, "JUN": 7}.get(freq[2:], 1)
+    days = pd.date_range("2025-01-15", "2026-12-15", freq="MS") + pd.Timedelta(days=14)
+    won = [
+        {"value": 2**n, "milestone": "Won", "closed_at": f"{day:%Y-%m-%d}"}
+        for n, day in enumerate(days)
+    ]
+    values = pd.Series([deal["value"] for deal in won]).groupby(days.to_period(freq)).sum()
+    forms = [(str(period), period_words(period), period_text(period)) for period in values.index]
+    plan = pd.concat([one(text, 1) for texts in forms for text in texts], ignore_index=True)
+    table = attainment(deals(won), plan, fiscal_year_start=start)
+    assert table["won_value"].tolist() == [value for value in values for _ in range(3)]
+
+
+@pytest.mark.parametrize("text", ["2026-13", "Q5 2026", "26", "Okt 2026", "FY26", "2026-Q4-1", ""])
+def test_what_is_no_period(text: str) -> None:
+    with pytest.raises(DataError, match="is not a period"):
+        row(text, 1)
+
+
+PIPELINES = [
+    {"value": 60, "milestone": "Won", "closed_at": "2026-10-05", "pipeline": "Sales"},
+    {"value": 25, "milestone": "Won", "closed_at": "2026-10-06", "pipeline": "Partners"},
+    {"value": None, "milestone": "Won", "closed_at": "2026-10-07", "pipeline": "Sales"},
+    {"value": 9, "currency": "EUR", "milestone": "Won", "closed_at": "2026-10-08"}
+    | {"pipeline": "Sales"},
+    {"value": 30, "probability": 50, "expected_close": "2026-10-20", "pipeline": "Sales"},
+    {"value": 10, "probability": 20, "expected_close": "2026-10-20", "pipeline": "Sales"},
+]
+
+
+def test_targets_of_deals_and_of_pipelines(tmp_path: Path) -> None:
+    targets = read(
+        tmp_path,
+        "period,currency,pipeline,measure,target\n"
+        "2026-10,GBP,Sales,value,80\n"
+        "2026-10,GBP,,,85\n"
+        "2026-10,GBP,Sales,deals,4\n"
+        "2026-10,,Sales,deals,4\n",
+    )
+    assert targets["measure"].tolist() == ["value", "value", "deals", "deals"]
+    table = attainment(deals(PIPELINES), targets)
+    # Sales in pounds: 60 and a deal of unknown value are won, 30 at 50 % and 10 at 20 % are open.
+    figures = table[["won_value", "expected_value", "attainment", "gap", "coverage"]]
+    assert figures.fillna(-1).to_numpy().tolist() == [
+        [60, 60 + 15 + 2, 60 / 80, 20, 40 / 20],
+        [85, 85 + 15 + 2, 1, 0, -1],
+        [2, 2 + 0.5 + 0.2, 2 / 4, 2, 2 / 2],
+        [3, 3 + 0.5 + 0.2, 3 / 4, 1, 2 / 1],
+    ]
+    # 20 more: only the deal of 30 will do. Two deals more: both. One more: not neither.
+    assert table["chance"].tolist() == pytest.approx([0.5, 1, 0.5 * 0.2, 1 - 0.5 * 0.8])
+
+
+def test_a_measure_that_is_none_is_refused() -> None:
+    with pytest.raises(DataError, match="value or deals, not 'won'"):
+        attainment(deals(DEALS), one("2026", 1, measure=["won"]))
+
+
+def test_a_pipeline_that_no_deal_has_is_told() -> None:
+    (said,) = unmatched(deals(PIPELINES), one("2026", 1, pipeline=["Sale"]))
+    assert said == (
+        "there is a target for the pipeline 'Sale', and no deal has it; there are Partners, Sales"
+    )
+
+
+def test_an_owner_is_known_by_id_whatever_the_name() -> None:
+    rows = [deal | {"owner_id": {"ann": 7, "bob": 8}.get(str(deal.get("owner")))} for deal in DEALS]
+    goals = one("2026-10", 80, owner=["ann.old"], owner_id=[7])
+    assert attainment(deals(rows), goals)["won_value"].tolist() == [60]
+    assert attainment(deals(rows), goals)["owner"].tolist() == ["ann.old"]
+    assert unmatched(deals(rows), goals) == []
+    # An account of API v1 has no ids: there, the name decides.
+    assert attainment(deals(DEALS), goals)["won_value"].tolist() == [0]
+    assert attainment(deals(DEALS), goals.assign(owner="ann"))["won_value"].tolist() == [60]
+    assert len(unmatched(deals(DEALS), goals)) == 1
+
+
+WON_SUM = "bbc7a4b4-78eb-3bbd-85bb-9f20ec2e3f5d"
+WON_COUNT = "264be3b0-490b-3d73-ae0d-d02b488ba1eb"
+CREATED_SUM = "7b05186c-c342-343f-8236-121dfbb2ae45"
+REACHED = "1659cb58-2401-30eb-aa82-c42771aea74e"
+
+
+def goals_of(
+    goals: list[dict[str, Any]],
+    periods: Mapping[int, Sequence[tuple[str, str, float]]],
+    **options: Any,
+) -> pd.DataFrame:
+    """Serve goals with their periods, and read them."""
+    account = {
+        "users": [{"id": 7, "username": "ann", "name": "Ann"}],
+        "goals": [
+            {"id": number, "name": f"Goal {number}", "type": WON_SUM, "currency": "GBP"}
+            | {"user": None, "pipeline": None, "milestone": None}
+            | goal
+            for number, goal in enumerate(goals, start=1)
+        ],
+        "goalPeriods": [
+            {"id": 10 * number + n, "goal": {"id": number}, "targetValue": target}
+            | {"startOn": start, "endOn": end, "currentValue": 0}
+            for number, spans in periods.items()
+            for n, (start, end, target) in enumerate(spans)
+        ],
+    }
+    with (
+        Sandbox(Account(account)) as sandbox,
+        CapsuleClient(base_url=sandbox.url, token=sandbox.token, api_version="v2") as client,
+    ):
+        return from_goals(client, **options)
+
+
+def test_goals_become_targets() -> None:
+    months = [("2026-01-01", "2026-02-01", 90.5), ("2026-02-01", "2026-03-01", 80)]
+    targets = goals_of(
+        [
+            {"user": {"id": 7, "username": "ann.old", "name": "Ann"}},
+            {"type": WON_COUNT, "currency": None, "pipeline": {"id": 31, "name": "Partners"}},
+            {"user": 7, "currency": "EUR"},
+        ],
+        {
+            1: months,
+            2: [("2026-01-01", "2026-03-31", 12)],
+            3: [("2026-01-01", "2027-01-01", 500)],
+        },
+    )
+    shown = targets.astype(object).where(targets.notna(), None).to_numpy().tolist()
+    assert list(targets.columns) == [
+        "period", "currency", "owner", "owner_id", "pipeline", "pipeline_id", "measure", "target",
+        "goal",
+    ]  # fmt: skip
+    assert shown == [
+        ["2026-01", "GBP", "ann", 7, None, None, "value", 90.5, "Goal 1"],
+        ["2026-02", "GBP", "ann", 7, None, None, "value", 80.0, "Goal 1"],
+        ["2026-Q1", None, None, None, "Partners", 31, "deals", 12.0, "Goal 2"],
+        ["2026", "EUR", "ann", 7, None, None, "value", 500.0, "Goal 3"],
+    ]
+    assert targets.attrs["left_out"] == []
+    # A deal won on the day that two periods share counts for the later one.
+    shared = {"milestone": "Won", "closed_at": "2026-02-01", "owner": "ann", "owner_id": 7}
+    table = attainment(deals([shared | {"value": 5}]), targets)
+    assert table["won_value"].tolist() == [0, 5, 0, 0]
+
+
+def test_goals_that_cannot_be_measured_are_told_and_left_out() -> None:
+    year = [("2026-01-01", "2026-12-31", 5)]
+    targets = goals_of(
+        [
+            {"type": CREATED_SUM},
+            {"type": REACHED},
+            {"type": "00000000-0000-4000-8000-00000000beef"},
+            {"milestone": {"id": 3, "name": "Bid"}},
+            {},
+            {},
+            {"name": None},
+        ],
+        {
+            **dict.fromkeys((1, 2, 3, 4, 7), year),
+            6: [("2026-01-05", "2026-01-12", 1), ("2026-01-12", "2026-01-19", 1)],
+        },
+    )
+    assert targets[["period", "goal"]].to_numpy().tolist() == [["2026", "number 7"]]
+    assert targets.attrs["left_out"] == [
+        "the goal 'Goal 1' is left out: it is of the value of created deals, not of won ones",
+        "the goal 'Goal 2' is left out: it is of the deals that reach a milestone",
+        "the goal 'Goal 3' is left out: its type is unknown",
+        "the goal 'Goal 4' is left out: it is of one milestone alone",
+        "the goal 'Goal 5' is left out: its periods are not told",
+        (
+            "2 periods of the goal 'Goal 6' left out: from 2026-01-05 to 2026-01-12 is no month,"
+            " quarter or year"
+        ),
+    ]
+
+
+def test_goals_are_named_after_the_fiscal_year() -> None:
+    spans = [("2026-04-01", "2026-07-01", 1), ("2026-04-01", "2027-03-31", 2)]
+    fiscal = goals_of([{}], {1: spans}, fiscal_year_start=4)
+    assert fiscal["period"].tolist() == ["2027-Q1", "2027"]
+    won = deals([{"value": 5, "milestone": "Won", "closed_at": "2026-04-01"}])
+    assert attainment(won, fiscal, fiscal_year_start=4)["won_value"].tolist() == [5, 5]
+    calendar = goals_of([{}], {1: spans})
+    assert calendar["period"].tolist() == ["2026-Q2"]
+    assert len(calendar.attrs["left_out"]) == 1
+
+
+def test_an_account_without_goals() -> None:
+    targets = goals_of([], {})
+    assert targets.empty
+    assert attainment(deals(DEALS), targets).empty
+
+
+def test_only_api_v2_has_goals() -> None:
+    with (
+        CapsuleClient(base_url="http://127.0.0.1:9", token="none", api_version="v1") as client,
+        pytest.raises(ArgumentError, match="only API v2"),
+    ):
+        from_goals(client)

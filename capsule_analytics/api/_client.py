@@ -510,6 +510,14 @@ class CapsuleClient:
         """Return the users (API v2): ``id``, ``username``, ``name``."""
         return self._named(lambda _: _v2.users(), "users")
 
+    def list_goals(self) -> list[Record]:
+        """Return the goals (API v2), as they came: `targets.from_goals` makes targets of them."""
+        return self._named(_v2.goals, "goals")
+
+    def list_goal_periods(self, goal_id: int) -> list[Record]:
+        """Return the periods of a goal (API v2), as they came."""
+        return self._named(lambda position: _v2.goal_periods(goal_id, position), "goalPeriods")
+
     def _named(self, request: Callable[[int], Request], key: str) -> list[Record]:
         self._needs_v2()
         return self._all_pages(request, lambda body, headers: _v2.parse_named(body, headers, key))

@@ -200,6 +200,16 @@ def lost_reasons(position: int) -> Request:
     return _resource("lostreasons", position)
 
 
+def goals(position: int) -> Request:
+    """Ask for one page of the goals."""
+    return _resource("goals", position)
+
+
+def goal_periods(goal_id: int, position: int) -> Request:
+    """Ask for one page of a goal's periods."""
+    return _resource(f"goals/{goal_id}/periods", position)
+
+
 def field_definitions(position: int) -> Request:
     """Ask for one page of the definitions of custom fields."""
     return _resource("opportunities/fields/definitions", position)

@@ -14,7 +14,7 @@ Examples
         which  deals  brier  log_loss
 0      stated    328  0.233     0.677
 1   base_rate    328  0.236     0.664
-2    win_rate    328  0.218     0.624
+2    win_rate    328  0.228     0.646
 3  calibrated    328  0.176     0.523
 >>> fit(ended)
 <Calibration on 341 ended deals, 152 won: at 60 days 10% means 10%, 50% means 44%,

@@ -258,7 +258,8 @@ def predictions(outcomes: pd.DataFrame) -> pd.DataFrame:
         known = outcomes[(outcomes["day"] < day) & (outcomes["known_on"] <= day)]
         if known["opportunity_id"].nunique() < SMALL_SAMPLE:
             continue
-        rates = win_rates(known)
+        # A deal lost for whatever reason stood in the list that is predicted.
+        rates = win_rates(known, conversion=False)
         of_milestone = (
             rows["milestone"]
             .astype(object)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,6 +13,9 @@ from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 SIGHTED = (
     "opportunity_id",
     "day",
@@ -21,6 +23,8 @@ SIGHTED = (
     "milestone",
     "probability",
     "owner",
+    "owner_id",
+    "team",
     "currency",
     "tcv",
     "age_days",
@@ -28,7 +32,7 @@ SIGHTED = (
 )
 """Columns of a sighting: how a deal stood, open, on one day."""
 
-_TEXTS = ("pipeline", "milestone", "owner", "currency")
+_TEXTS = ("pipeline", "milestone", "owner", "team", "currency")
 
 
 def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
@@ -57,10 +61,13 @@ def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
     -------
     RangeIndex, sorted by day and deal: ``opportunity_id``, ``day`` (midnight UTC), ``pipeline``,
     ``milestone`` (ordered category of the account's open milestones), ``probability`` (as stated,
-    0 to 1), ``owner``, ``currency``, ``tcv`` (in that currency), ``age_days`` (days since it was
-    created), ``expected_close``, ``known_on`` (the first day on which the outcome can have been
-    known: the day it closed, else that of its last change, but after the last day on which it was
-    seen open), ``won`` (1 or 0). ``attrs`` has ``snapshots``, ``ended_deals``, ``open_deals`` and
+    0 to 1), ``owner`` (whose name is today's, where the API has an ``owner_id``), ``owner_id``,
+    ``team``, ``currency``, ``tcv`` (in that currency), ``age_days`` (days since it was created),
+    ``expected_close``, ``known_on`` (the first day on which the outcome can have been known: the
+    day it closed, else that of its last change, but after the last day on which it was seen open),
+    ``closed_on`` (the day it closed, else was expected to), ``won`` (1 or 0) and
+    ``counts_for_conversion`` (False for a deal lost for a reason that the account leaves out of
+    its conversion rate). ``attrs`` has ``snapshots``, ``ended_deals``, ``open_deals`` and
     ``deleted_deals``.
 
     Raises
@@ -75,12 +82,16 @@ def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
     >>> len(table), table.attrs["ended_deals"], table.attrs["open_deals"]
     (1917, 341, 164)
     """
-    ordered = under_newest_names(in_order(snapshots), final)
+    ordered = in_order(snapshots)
     if ordered and ordered[-1].as_of > final.as_of:
         raise ArgumentError(
             f"a snapshot of {ordered[-1].as_of} is later than the final pipeline of {final.as_of}"
         )
     seen = sightings(ordered) if ordered else _from_last_milestones(final)
+    names: dict[int, str] = {}
+    for one in (*ordered, final):
+        names = owner_names(one.opportunities, names)
+    seen["owner"] = owners_under(seen, names).astype(TEXT)
     ends = endings(final)
     rows = seen.merge(ends, left_on="opportunity_id", right_index=True)
     if ordered:
@@ -108,20 +119,6 @@ def in_order(snapshots: Sequence[Pipeline]) -> list[Pipeline]:
     return list(newest.values())
 
 
-def under_newest_names(ordered: Sequence[Pipeline], final: Pipeline) -> list[Pipeline]:
-    """Show each owner of the snapshots by the newest name, that of the final pipeline first."""
-    names: dict[int, str] = {}
-    for one in (*ordered, final):
-        names = owner_names(one.opportunities, names)
-    return [
-        replace(
-            one,
-            opportunities=one.opportunities.assign(owner=owners_under(one.opportunities, names)),
-        )
-        for one in ordered
-    ]
-
-
 def sightings(snapshots: Sequence[Pipeline]) -> pd.DataFrame:
     """List the open deals of each snapshot, with the columns of `SIGHTED`."""
     return pd.concat([_open_deals(snapshot) for snapshot in snapshots], ignore_index=True)
@@ -143,12 +140,44 @@ def _days_between(start: pd.Series, end: pd.Series | pd.Timestamp) -> pd.Series:
 
 
 def endings(final: Pipeline) -> pd.DataFrame:
-    """Give the deals that ended: index id, ``known_on`` and ``won`` (1 or 0)."""
+    """Give the deals that ended: index id, and the last four columns of `outcomes`."""
     frame = final.opportunities
     frame = frame[frame["status"] != "open"]
-    closed = frame["closed_at"].where(frame["closed_at"].notna(), frame["updated_at"].dt.floor("D"))
-    won = (frame["status"] == "won").astype("int64")
-    return pd.DataFrame({"known_on": closed.astype(TIMESTAMP), "won": won}, index=frame.index)
+    closed = frame["closed_at"]
+    return pd.DataFrame(
+        {
+            "known_on": closed.where(closed.notna(), frame["updated_at"].dt.floor("D")),
+            "closed_on": closed.where(closed.notna(), frame["expected_close"]),
+            "won": (frame["status"] == "won").astype("int64"),
+            "counts_for_conversion": counted(frame),
+        },
+        index=frame.index,
+    ).astype({"known_on": TIMESTAMP, "closed_on": TIMESTAMP})
+
+
+def counted(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Tell which deals count in the win rate: those that ended, but for what is left out.
+
+    An account can leave reasons for losing out of its conversion rate, such as "entered twice":
+    ``includedForConversion`` of developer.capsulecrm.com/v2/operations/Lost_Reason. A deal lost
+    for no reason, or for one that tells nothing, counts.
+
+    Parameters
+    ----------
+    frame
+        Opportunities with ``status``, and ``counts_for_conversion`` where the API has it.
+
+    Returns
+    -------
+    Shape (n,), False for open deals.
+    """
+    status = frame["status"]
+    ended: NDArray[np.bool_] = (status != "open").to_numpy(dtype=bool)
+    if "counts_for_conversion" not in frame.columns:
+        return ended
+    told = frame["counts_for_conversion"].astype("boolean").fillna(value=True)
+    counts: NDArray[np.bool_] = told.to_numpy(dtype=bool) | (status == "won").to_numpy(dtype=bool)
+    return ended & counts
 
 
 def _from_last_milestones(final: Pipeline) -> pd.DataFrame:
@@ -163,16 +192,23 @@ def _from_last_milestones(final: Pipeline) -> pd.DataFrame:
     )
     deals = deals.astype({"day": TIMESTAMP} | dict.fromkeys([*_TEXTS, "last"], TEXT))
     open_ = final.milestones[~final.milestones["complete"].astype(bool)]
+    by_id = open_.index.name == "id"
     open_ = open_[["pipeline", "name", "probability"]].astype({"pipeline": TEXT, "name": TEXT})
-    steps = open_.rename(columns={"name": "last"}).merge(
-        open_.rename(columns={"name": "milestone"}), on="pipeline", suffixes=("_last", "")
+    open_ = open_.reset_index(names="at")
+    # The id tells the milestone, which may be of another pipeline; without one, the name.
+    named = open_.drop_duplicates(["pipeline", "name"]).rename(columns={"name": "last"})
+    deals = deals.drop(columns="milestone").merge(
+        named[["pipeline", "last", "at"]], on=["pipeline", "last"], how="left"
     )
+    at = deals["at"].astype("Int64")
+    if by_id:
+        at = deals["last_open_milestone_id"].fillna(at)
+    steps = open_.merge(open_, on="pipeline", suffixes=("", "_before"))
     passed = steps[
-        (steps["probability"] < steps["probability_last"]) | (steps["milestone"] == steps["last"])
+        (steps["probability_before"] < steps["probability"]) | (steps["at_before"] == steps["at"])
     ]
-    rows = deals.drop(columns="milestone").merge(
-        passed[["pipeline", "last", "milestone"]], on=["pipeline", "last"], how="left"
-    )
+    passed = passed.rename(columns={"name_before": "milestone"})[["at", "milestone"]]
+    rows = deals.assign(at=at).merge(passed.astype({"at": "Int64"}), on="at", how="left")
     # A milestone that has since left the configuration stands for itself alone.
     rows["milestone"] = rows["milestone"].fillna(rows["last"])
     return rows[list(SIGHTED)]
@@ -182,9 +218,11 @@ def in_pipeline_order(names: pd.Series, milestones: pd.DataFrame) -> pd.Series:
     """Make milestone names an ordered category of open milestones, by their probability.
 
     A name that several pipelines use counts as one milestone. Names that the configuration does
-    not know come last.
+    not know come last. Archived milestones, to which no deal can come any more, are there only if
+    one was.
     """
-    open_ = milestones[~milestones["complete"].astype(bool)]
+    current = ~milestones["archived"].astype(bool) | milestones["name"].isin(names.dropna())
+    open_ = milestones[~milestones["complete"].astype(bool) & current]
     known = open_.sort_values("probability", kind="stable")["name"].astype(object)
     labels = list(dict.fromkeys([*known, *sorted(names.dropna().astype(object).unique())]))
     order = pd.CategoricalDtype(pd.Index(labels, dtype=object), ordered=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from capsule_analytics.errors import ArgumentError, missing_extra
 from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 
-from ._outcomes import endings, in_order, in_pipeline_order, sightings
+from ._outcomes import counted, endings, in_order, in_pipeline_order, sightings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,10 @@ def velocity(pipeline: Pipeline, *, by: str | None = None) -> pd.DataFrame:
     Returns
     -------
     One row a currency (and group): ``currency``, the column of `by`, ``open_deals``,
-    ``won_deals``, ``lost_deals``, ``win_rate`` (won / (won + lost), not shrunk), ``average_won``
-    (mean TCV of won deals, in the currency), ``cycle_days``, ``velocity`` (currency per day).
+    ``won_deals``, ``lost_deals``, ``left_out`` (those of the lost deals that do not count in the
+    win rate, as for `win_rates`), ``win_rate`` (won / (won + lost - left out), not shrunk),
+    ``rate_of_all`` (won / (won + lost)), ``average_won`` (mean TCV of won deals, in the currency),
+    ``cycle_days``, ``velocity`` (currency per day).
     Figures are NaN where nothing bears on them: no deal ended, none won, or too few closed for a
     median. ``attrs["deals_without_cycle"]`` counts deals whose dates are missing or run
     backwards.
@@ -78,15 +80,18 @@ def velocity(pipeline: Pipeline, *, by: str | None = None) -> pd.DataFrame:
             open_deals=(~ended).astype("int64"),
             won_deals=won.astype("int64"),
             lost_deals=(status == "lost").astype("int64"),
+            left_out=(ended & ~counted(frame)).astype("int64"),
             average_won=frame["tcv"].where(won),
             days=days.where(days >= 0),
             ended=ended,
         )
     )
     grouped = rows.groupby(keys, dropna=False)
-    table = grouped[["open_deals", "won_deals", "lost_deals"]].sum()
+    table = grouped[["open_deals", "won_deals", "lost_deals", "left_out"]].sum()
     closed = table["won_deals"] + table["lost_deals"]
-    table["win_rate"] = table["won_deals"] / closed.where(closed > 0)
+    counts = closed - table["left_out"]
+    table["win_rate"] = table["won_deals"] / counts.where(counts > 0)
+    table["rate_of_all"] = table["won_deals"] / closed.where(closed > 0)
     table["average_won"] = grouped["average_won"].mean()
     table["cycle_days"] = [median_days(part["days"], part["ended"]) for _, part in grouped]
     table["velocity"] = (
@@ -170,12 +175,12 @@ def milestone_steps(snapshots: Sequence[Pipeline], final: Pipeline | None = None
     >>> import capsule_analytics as ca
     >>> table = milestone_steps(ca.history.sample_history())
     >>> table[["milestone", "reached", "conversion", "days"]].round(2).head(5)
-          milestone  reached  conversion  days
-    0          Lead      147        0.79  87.0
-    1     Qualified      218        0.73  90.0
-    2      Proposal      262        0.73  62.0
-    3   Negotiation      174        0.76  51.0
-    4  Contract out       98        0.72  61.0
+       milestone  reached  conversion   days
+    0       Lead       98        0.82   61.0
+    1    Enquiry       49        0.74  122.0
+    2  Qualified      158        0.75   89.0
+    3     Scoped       58        0.71   92.0
+    4  Candidate        2        0.00    NaN
     """
     ordered = in_order(snapshots)
     if not ordered:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import numpy as np
 import pandas as pd
 
+from capsule_analytics._deals import Period, Placing
 from capsule_analytics.errors import ArgumentError, missing_extra
 from capsule_analytics.schema import TEXT
 
@@ -20,19 +22,28 @@ SMALL_SAMPLE = 5
 """With fewer ended deals than this, figures rest on the prior and are marked."""
 
 _LEAST_STRENGTH, _GREATEST_STRENGTH = 2.0, 200.0
-_BY = ("milestone", "owner", "currency", "pipeline", "value_band", "age_band")
+_COLUMNS = ("milestone", "owner", "team", "currency", "pipeline")
+_PERIODS: tuple[str, ...] = get_args(Period)
+_BY = (*_COLUMNS, "value_band", "age_band", *_PERIODS)
 
 
 def win_rates(
     outcomes: pd.DataFrame,
-    by: str = "milestone",
+    by: str | Sequence[str] = "milestone",
     *,
+    conversion: bool = True,
+    fiscal_year_start: int = 1,
     bands: int = 4,
     value_edges: Mapping[str, Sequence[float]] | None = None,
     age_edges: Sequence[float] = (30, 90, 180),
     level: float = 0.8,
 ) -> pd.DataFrame:
     """Give the share of ended deals that were won, by group, shrunk towards the account's share.
+
+    The win rate is won / (won + lost). Deals lost for a reason that the account leaves out of its
+    conversion rate (``includedForConversion`` of a lost reason,
+    developer.capsulecrm.com/v2/operations/Lost_Reason) are not counted; ``rate_of_all`` counts
+    them as lost.
 
     Every deal counts once in each group in which it was seen, however many snapshots show it
     there: ten sightings of one deal are one piece of evidence. The rate answers "of the deals
@@ -52,7 +63,12 @@ def win_rates(
     outcomes
         As `outcomes` returns them.
     by
-        milestone, owner, currency, pipeline, value_band or age_band.
+        milestone, owner, team, currency, pipeline, value_band, age_band, or the month, quarter or
+        year in which the deal closed; one of them or several.
+    conversion
+        False counts every lost deal, whatever the reason.
+    fiscal_year_start
+        First month of the fiscal year, 1 to 12, for quarters and years.
     bands
         How many value bands of about equal numbers of deals, within each currency.
     value_edges
@@ -64,10 +80,14 @@ def win_rates(
 
     Returns
     -------
-    One row a group, in order: ``key``, ``deals``, ``won``, ``raw_rate`` (NaN without deals),
-    ``rate``, ``low``, ``high`` (0 to 1) and ``small_sample`` (fewer than 5 deals: mostly the
-    prior). Milestones never seen have 0 deals and the prior as their rate. ``attrs`` has
-    ``prior_rate``, ``prior_deals`` (the strength), ``deals``, ``level`` and ``by``.
+    One row a group, in order, what is missing last: ``key`` for one name, for a list a column
+    each (periods as pandas periods); ``deals`` and ``won`` (how many count, and were won),
+    ``left_out`` (how many more were lost for a reason that is left out), ``raw_rate`` (won /
+    deals), ``rate_of_all`` (won / (deals + left out)), ``rate``, ``low``, ``high`` (all 0 to 1,
+    the first two NaN without deals) and ``small_sample`` (fewer than 5 deals: mostly the prior).
+    By milestone alone, milestones never seen have 0 deals and the prior as their rate. ``attrs``
+    has ``prior_rate``, ``prior_deals`` (the strength), ``deals``, ``left_out``, ``level`` and
+    ``by``.
 
     Raises
     ------
@@ -80,53 +100,113 @@ def win_rates(
     --------
     >>> import capsule_analytics as ca
     >>> snapshots = ca.history.sample_history()
-    >>> table = win_rates(ca.calibration.outcomes(snapshots, ca.load_sample()))
-    >>> table[["key", "deals", "won", "rate"]].round(3).tail(2)
-                key  deals  won   rate
-    3   Negotiation    144   89  0.611
-    4  Contract out     89   64  0.701
+    >>> ended = ca.calibration.outcomes(snapshots, ca.load_sample())
+    >>> table = win_rates(ended, by=["pipeline", "milestone"])
+    >>> table[["milestone", "deals", "won", "left_out", "rate"]].round(3).tail(2)
+           milestone  deals  won  left_out   rate
+    10   Negotiation     97   60         3  0.608
+    11  Contract out     64   49         2  0.735
+    >>> list(win_rates(ended, by=["owner", "quarter"]).columns[:4])
+    ['owner', 'quarter', 'deals', 'won']
     """
-    if by not in _BY:
-        raise ArgumentError(f"by must be one of {', '.join(_BY)}, not {by!r}")
+    names = [by] if isinstance(by, str) else list(dict.fromkeys(by))
+    wrong = [name for name in names if name not in _BY]
+    if wrong or not names:
+        what = repr(wrong[0]) if wrong else "nothing"
+        raise ArgumentError(f"by must be one of {', '.join(_BY)}, or several, not {what}")
     check_level(level)
-    if by == "value_band":
-        keys = _value_bands(outcomes, bands, value_edges)
-    elif by == "age_band":
-        keys = _age_bands(outcomes["age_days"], age_edges)
-    else:
-        keys = outcomes[by]
-    seen = outcomes[["opportunity_id", "won"]].assign(key=keys)
-    deals = seen.drop_duplicates("opportunity_id")
-    counts = (
-        seen.drop_duplicates(["opportunity_id", "key"])
-        .groupby("key", dropna=False, observed=by != "milestone")["won"]
-        .agg(["size", "sum"])
-    )
-    n, k = (counts[name].to_numpy(dtype=np.float64) for name in ("size", "sum"))
-    prior = (float(deals["won"].sum()) + 0.5) / (len(deals) + 1)
+    keys: dict[str, pd.Series] = {}
+    for name in names:
+        if name == "value_band":
+            keys[name] = _value_bands(outcomes, bands, value_edges)
+        elif name == "age_band":
+            keys[name] = _age_bands(outcomes["age_days"], age_edges)
+        elif name in _PERIODS:
+            keys[name] = _closed_in(outcomes["closed_on"], name, fiscal_year_start)
+        else:
+            keys[name] = outcomes[name]
+    counts, left_out = _counts(outcomes, keys, every=conversion)
+    n, k, out = (counts[name].to_numpy(dtype=np.float64) for name in ("deals", "won", "left_out"))
+    deals = int(left_out.size - left_out.sum())
+    won = int(outcomes.drop_duplicates("opportunity_id")["won"].sum())
+    prior = (won + 0.5) / (deals + 1)
     strength = _strength(k, n, prior)
     alpha, beta = k + strength * prior, n - k + strength * (1 - prior)
     special = scipy_special()
-    table = pd.DataFrame(
-        {
-            "key": pd.array(counts.index.astype(object), dtype=TEXT),
-            "deals": n.astype(np.int64),
-            "won": k.astype(np.int64),
-            "raw_rate": np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0),
-            "rate": alpha / (alpha + beta),
-            "low": special.betaincinv(alpha, beta, (1 - level) / 2),
-            "high": special.betaincinv(alpha, beta, (1 + level) / 2),
-            "small_sample": n < SMALL_SAMPLE,
-        }
+    table = counts.assign(
+        raw_rate=np.divide(k, n, out=np.full(len(n), np.nan), where=n > 0),
+        rate_of_all=np.divide(k, n + out, out=np.full(len(n), np.nan), where=n + out > 0),
+        rate=alpha / (alpha + beta),
+        low=special.betaincinv(alpha, beta, (1 - level) / 2),
+        high=special.betaincinv(alpha, beta, (1 + level) / 2),
+        small_sample=n < SMALL_SAMPLE,
     )
+    if isinstance(by, str):
+        label = table.pop(by)
+        table.insert(0, "key", pd.array(label.astype(object), dtype=TEXT))
     table.attrs = {
-        "by": by,
-        "deals": len(deals),
+        "by": by if isinstance(by, str) else names,
+        "deals": deals,
+        "left_out": int(left_out.sum()),
         "prior_rate": prior,
         "prior_deals": strength,
         "level": level,
     }
     return table
+
+
+def _counts(
+    outcomes: pd.DataFrame, keys: dict[str, pd.Series], *, every: bool
+) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """Count the deals of each group; and tell of each deal whether it is left out.
+
+    Groups are counted by the number of their label, so that what is missing has one, too.
+    """
+    left_out = np.zeros(len(outcomes), dtype=bool)
+    if every and "counts_for_conversion" in outcomes.columns:
+        left_out = ~outcomes["counts_for_conversion"].to_numpy(dtype=bool)
+    labels: dict[str, pd.Index] = {}
+    seen = outcomes[["opportunity_id", "won"]].assign(left_out=left_out)
+    for name, values in keys.items():
+        held = values.astype("category").cat
+        labels[name] = held.categories
+        codes = held.codes.to_numpy(dtype=np.int64)
+        seen[name] = np.where(codes < 0, len(held.categories), codes)
+    once = seen.drop_duplicates(["opportunity_id", *keys])
+    counts = once.groupby(list(keys))[["won", "left_out"]].agg(["size", "sum"])
+    table = pd.DataFrame(
+        {
+            "deals": counts["won", "size"] - counts["left_out", "sum"],
+            "won": counts["won", "sum"],
+            "left_out": counts["left_out", "sum"],
+        }
+    ).astype("int64")
+    if list(keys) == ["milestone"]:
+        never = np.setdiff1d(np.arange(len(labels["milestone"])), table.index)
+        table = table.reindex(np.union1d(never, table.index).astype(np.int64), fill_value=0)
+        table.index.name = "milestone"
+    table = table.reset_index()
+    for name, known in labels.items():
+        table[name] = _labelled(table[name].to_numpy(), known)
+    deals = seen.drop_duplicates("opportunity_id")["left_out"].to_numpy(dtype=bool)
+    return table, deals
+
+
+def _labelled(codes: NDArray[np.int64], labels: pd.Index) -> Any:  # noqa: ANN401 - an array of any kind
+    """Give the labels of numbers, missing for the one after the last."""
+    at = np.where(codes < len(labels), codes, -1)
+    if isinstance(labels, pd.PeriodIndex):
+        return labels.take(at, fill_value=pd.NaT, allow_fill=True)
+    return pd.array([labels[one] if one >= 0 else pd.NA for one in at], dtype=TEXT)
+
+
+def _closed_in(days: pd.Series, period: str, fiscal_year_start: int) -> pd.Series:
+    """Give the period in which each deal closed."""
+    placing = Placing.of(
+        date.min, period=cast("Period", period), fiscal_year_start=fiscal_year_start
+    )
+    numbers = placing.buckets(days.dt.tz_localize(None).to_numpy())
+    return pd.Series(placing.periods(numbers), index=days.index)
 
 
 def check_level(level: float) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capsule_analytics import calibration, fx, history, targets
 from capsule_analytics.errors import HistoryError
-from capsule_analytics.load import load_pipeline, select
+from capsule_analytics.load import load_pipeline, select, verify
 from capsule_analytics.report import Options, figures_of, write_portfolio_report
 from capsule_analytics.sample import load_sample
 
 from . import _terminal
+from ._options import GOALS
 from ._run import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import date
+
+    import pandas as pd
 
     from capsule_analytics.report import Figures, Written
     from capsule_analytics.schema import Pipeline
@@ -26,21 +29,44 @@ if TYPE_CHECKING:
 def load(args: ReportArgs) -> Pipeline:
     """Load the deals that are asked for, with a progress bar on a terminal."""
     if args.sample:
-        pipeline = load_sample(args.as_of)
-        return select(pipeline, milestone=args.milestone, tag=args.tag, owner=args.owner)
+        return select(load_sample(args.as_of), **_filters(args))
     with args.connect() as client, _terminal.loading(client.account) as progress:
         tags = client.api_version == "v2" and ("tag" in args.by or args.tag)
         return load_pipeline(
             client,
-            milestone=args.milestone,
-            tag=args.tag,
-            owner=args.owner,
+            **_filters(args),
             embed=("tags",) if tags else (),
             as_of=args.as_of,
             workers=args.workers,
             progress=progress,
             resume=args.resume,
         )
+
+
+def _filters(args: ReportArgs) -> dict[str, Any]:
+    """Return which deals are asked for, as `load_pipeline` and `select` take it."""
+    return {
+        "milestone": args.milestone,
+        "tag": args.tag,
+        "owner": args.owner,
+        "pipeline": args.pipeline or None,
+        "team": args.team or None,
+        "status": args.status or None,
+    }
+
+
+def verified(pipeline: Pipeline, args: ReportArgs) -> pd.DataFrame:
+    """Compare with the totals that the account itself adds up."""
+    with args.connect() as client:
+        return verify(client, pipeline)
+
+
+def _targets(args: ReportArgs) -> pd.DataFrame | None:
+    """Read the targets of a file, or the account's goals."""
+    if args.targets == GOALS:
+        with args.connect() as client:
+            return targets.from_goals(client, fiscal_year_start=args.fiscal_year_start)
+    return None if args.targets is None else targets.read_targets(args.targets)
 
 
 def figures(pipeline: Pipeline, args: ReportArgs) -> Figures:
@@ -51,9 +77,9 @@ def figures(pipeline: Pipeline, args: ReportArgs) -> Figures:
     if args.changes_since is not None:
         days.append(_earlier(pipeline, args.changes_since, args))
     pipeline, *before = _in_home_currency(days, args)
-    goals = None if args.targets is None else targets.read_targets(args.targets)
+    goals = _targets(args)
     if goals is not None:
-        for sentence in targets.unmatched(pipeline, goals):
+        for sentence in [*goals.attrs.get("left_out", ()), *targets.unmatched(pipeline, goals)]:
             say(f"Warning: {sentence}.", error=True)
     options = Options(
         by=args.by,

@@ -90,6 +90,9 @@ def slippage_by_owner(slips: pd.DataFrame) -> pd.DataFrame:
 def stale(pipeline: Pipeline, *, days: int = 30) -> pd.DataFrame:
     """List the open deals that nobody has changed for a while.
 
+    Any change counts, of whatever field. That a deal stands too long at its milestone, or that
+    nobody speaks to the customer, is what `quality.stale` and `quality.neglected` tell.
+
     Parameters
     ----------
     pipeline

@@ -66,11 +66,14 @@ def pipeline_at(
     values = {"account": account, "moment": snapshot.taken_at}
     table = connection.sql(_DEALS, params=values).to_arrow_table()
     frame = rows.to_frame(table, orjson.loads(snapshot.optional_columns))
-    issues = table["issues"].to_pylist()
+    milestones = milestones_at(connection, account, snapshot.taken_at)
+    issues = rows.issues_from_text(
+        frame, milestones, table["issues"].to_pylist(), snapshot.other_issues, snapshot.as_of
+    )
     return Pipeline(
         opportunities=frame,
-        milestones=milestones_at(connection, account, snapshot.taken_at),
-        issues=rows.issues_from_text(frame, issues, snapshot.other_issues, snapshot.as_of),
+        milestones=milestones,
+        issues=issues,
         loaded_at=pd.Timestamp(snapshot.taken_at, tz="UTC"),
         as_of=snapshot.as_of,
         account=account,

@@ -66,6 +66,11 @@ class Changes(NamedTuple):
         """The ids of the changed records."""
         return {key for key, _, _ in self.rows if key is not None}
 
+    @property
+    def untimed(self) -> set[int]:
+        """The ids of what is called deleted or hidden, but not since when."""
+        return {key for key, said in self.gone.items() if " None;" in said}
+
     def agrees(self, other: Changes) -> bool:
         """Tell whether both say the same."""
         return self.rows == other.rows and self.gone == other.gone

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from capsule_analytics import _kinds as kinds
 from capsule_analytics import quality
 from capsule_analytics.errors import DataError
 from capsule_analytics.schema import (
@@ -101,7 +102,7 @@ class Assembler:
             for column in COLUMNS
         }
         # Not in the frame: reasons have names that can change, so their ids tell what counts.
-        self._reasons = BUFFERS["integer"]("lost_reason_id", self._problems, typed=typed)
+        self._reasons = BUFFERS[kinds.INTEGER]("lost_reason_id", self._problems, typed=typed)
 
     def add(self, page: RawColumns) -> None:
         """Take one page of raw records."""
@@ -208,13 +209,13 @@ def _frame(columns: dict[str, Any], keep: NDArray[np.intp], index: pd.Index) -> 
     for column in COLUMNS[1:]:
         part = columns.pop(column.name)[keep]
         match column.kind:
-            case "text":
+            case kinds.TEXTS:
                 part = pd.array(part, dtype=TEXT)
-            case "percent":
+            case kinds.PERCENT:
                 part = part / 100
-            case "date" | "timestamp":
+            case kinds.DATE | kinds.MOMENT:
                 part = pd.DatetimeIndex(part).tz_localize("UTC")
-            case "category":
+            case kinds.CATEGORY:
                 part = part.remove_unused_categories()  # those of records that were replaced
             case _ if column.optional and pd.isna(part).all():
                 continue
@@ -473,7 +474,7 @@ def finish_pipeline(
     return Pipeline(
         opportunities=frame.drop(columns=["own_probability", "milestone_known"]),
         milestones=setting.milestones,
-        issues=quality.check(frame, findings, setting.currencies, day),
+        issues=quality.check(frame, findings, setting.milestones, setting.currencies, day),
         loaded_at=loaded_at,
         as_of=day,
         account=account,

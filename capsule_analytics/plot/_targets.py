@@ -30,9 +30,10 @@ def targets(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     ----------
     table
         As `capsule_analytics.targets.attainment` gives it: ``period``, ``currency``, ``target``,
-        ``won_value`` and ``expected_value``, and where there are, ``owner``, ``attainment`` and
-        ``chance`` (0 to 1). A missing target leaves its mark out; a row without an owner is for
-        the whole team.
+        ``won_value`` and ``expected_value``, and where there are, ``owner``, ``pipeline``,
+        ``measure``, ``attainment`` and ``chance`` (0 to 1). A missing target leaves its mark out; a
+        row without an owner is for the whole team. Targets of a number of deals have a panel of
+        their own, after the currencies.
     ax
         Axes to draw on, as `forecast` takes them; None makes a figure.
 
@@ -67,14 +68,20 @@ def targets(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     title = "Won and expected value against target"
     if table.empty:
         return empty(ax, title, "no targets")
-    parts = by_currency(table)
+    of_deals = np.zeros(len(table), dtype=bool)
+    if "measure" in table.columns:
+        of_deals = (table["measure"] == "deals").fillna(value=False).to_numpy(dtype=bool)
+    # What stands over the panel, the currency of its amounts, its rows.
+    parts = [(currency, currency, rows) for currency, rows in by_currency(table[~of_deals])]
+    if of_deals.any():
+        parts.append(("number of deals", None, table[of_deals]))
     owned = "owner" in table.columns and bool(table["owner"].notna().any())
     board = open_board(
-        len(parts), ax, heights=[inches(len(rows), each=0.34) for _, rows in parts], columns=1
+        len(parts), ax, heights=[inches(len(rows), each=0.34) for *_, rows in parts], columns=1
     )
-    for panel, (currency, rows) in zip(board.axes, parts, strict=True):
+    for panel, (heading, currency, rows) in zip(board.axes, parts, strict=True):
         plain_axes(panel, values="x")
-        name_panel(board, panel, currency)
+        name_panel(board, panel, heading)
         place = np.arange(len(rows), dtype=np.float64)
         panel.barh(place, rows["expected_value"], 0.6, **WEIGHTED)
         panel.barh(place, rows["won_value"], 0.6, **WON)
@@ -97,11 +104,18 @@ def targets(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
 
 
 def _names(rows: pd.DataFrame, *, owned: bool) -> list[str]:
-    periods = rows["period"].astype("object").fillna("no period").astype(str)
-    if not owned:
-        return [str(period) for period in periods]
-    owners = rows["owner"].astype("object").fillna("whole team").astype(str)
-    return [f"{shorten(owner)}, {period}" for owner, period in zip(owners, periods, strict=True)]
+    """Say what each row is for: owner, pipeline, period, and the currency of some deals alone."""
+    shown = rows.astype("object").where(rows.notna(), None).to_dict("records")
+    names = []
+    for row in shown:
+        parts = [
+            shorten(str(row["owner"] or "whole team")) if owned else None,
+            shorten(str(row["pipeline"])) if row.get("pipeline") else None,
+            str(row["period"] or "no period"),
+            row["currency"] if row.get("measure") == "deals" else None,
+        ]
+        names.append(", ".join(part for part in parts if part))
+    return names
 
 
 def _figures(rows: pd.DataFrame) -> list[tuple[float, float, float]]:

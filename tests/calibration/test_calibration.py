@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from itertools import pairwise
@@ -17,6 +18,7 @@ from scipy import stats
 
 from capsule_analytics import calibration, forecast, scenarios, targets
 from capsule_analytics.errors import ArgumentError
+from capsule_analytics.load._frame import milestone_frame
 
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline
@@ -158,6 +160,25 @@ class TestOutcomes:
         assert rates["key"].tolist()[:3] == ["Lead", "Proposal", "Contract"]
         assert rates["deals"].tolist() == [2, 2, 1, 1]
         assert rates["won"].tolist() == [1, 1, 1, 0]
+
+    def test_the_last_milestone_is_known_by_its_id(self) -> None:
+        """Both pipelines have a Proposal; the deal moved from the one to the other and was won."""
+        milestones = [
+            {"id": 1, "name": "Lead", "probability": 10, "pipeline": "Sales"},
+            {"id": 2, "name": "Proposal", "probability": 50, "pipeline": "Sales"},
+            {"id": 12, "name": "Proposal", "probability": 5, "pipeline": "Partners"},
+            {"id": 14, "name": "Won", "probability": 100, "pipeline": "Partners", "complete": True},
+        ]
+        final = deals(
+            [
+                ended("Won", "2026-03-20", milestone_id=14, pipeline="Partners")
+                | {"last_open_milestone": "Proposal", "last_open_milestone_id": 2}
+            ]
+        )
+        table = milestone_frame([{"complete": False} | one for one in milestones], typed=True)
+        won = final.opportunities.assign(status="won")
+        rows = calibration.outcomes([], replace(final, opportunities=won, milestones=table))
+        assert sorted(rows["milestone"]) == ["Lead", "Proposal"]
 
     def test_nothing_ended(self, january: Pipeline) -> None:
         rows = calibration.outcomes([january], january)
@@ -302,10 +323,104 @@ class TestWinRates:
         assert table["deals"].tolist() == [1, 2]
         assert table["won"].tolist() == [1, 1]
 
+    def test_what_is_left_out_of_conversion_does_not_count(self) -> None:
+        """Ann: 1 won, 2 lost, 1 of them entered twice. Bo: one entered twice alone."""
+        final = deals(
+            [
+                ended("Won", "2026-01-10", owner="ann"),
+                ended("Lost", "2026-01-20", owner="ann"),
+                ended("Lost", "2026-02-02", owner="ann"),
+                ended("Lost", "2026-02-03", owner="bo"),
+                ended("Won", "2026-02-04", owner="cy"),
+                ended("Lost", "2026-02-05", owner="cy"),
+            ]
+        )
+        counts = pd.array([None, None, False, False, None, True], dtype="boolean")
+        frame = final.opportunities.assign(counts_for_conversion=counts)
+        final = replace(final, opportunities=frame)
+        rows = calibration.outcomes([], final)
+        assert rows["counts_for_conversion"].tolist() == [True, True, False, False, True, True]
+        table = calibration.win_rates(rows, by="owner")
+        columns = ["key", "deals", "won", "left_out", "raw_rate", "rate_of_all"]
+        assert table[columns].fillna(-1).to_numpy().tolist() == [
+            ["ann", 2, 1, 1, 1 / 2, 1 / 3],
+            ["bo", 0, 0, 1, -1, 0],
+            ["cy", 2, 1, 0, 1 / 2, 1 / 2],
+        ]
+        prior = 2.5 / 5  # 2 won of 4 that count
+        assert table.attrs["prior_rate"] == prior
+        assert (table.attrs["deals"], table.attrs["left_out"]) == (4, 2)
+        strength = table.attrs["prior_deals"]
+        expected = [(1 + strength * prior) / (2 + strength), prior]
+        assert table["rate"].tolist()[:2] == pytest.approx(expected)
+
+        every = calibration.win_rates(rows, by="owner", conversion=False)
+        assert every[["deals", "won", "left_out"]].to_numpy().tolist() == [
+            [3, 1, 0], [1, 0, 0], [2, 1, 0],
+        ]  # fmt: skip
+        assert every["raw_rate"].tolist() == every["rate_of_all"].tolist() == [1 / 3, 0, 1 / 2]
+        assert every.attrs["prior_rate"] == 2.5 / 7
+
+    def test_by_several_keys_and_the_period_of_the_close(self) -> None:
+        final = deals(
+            [
+                ended("Won", "2026-01-10", owner="ann"),
+                ended("Lost", "2026-03-31", owner="ann"),
+                ended("Won", "2026-04-01", owner="ann"),
+                ended("Lost", "2026-04-02", owner="bo"),
+                ended("Lost", "2026-04-03"),
+                {"milestone": "Won", "owner": "bo", "expected_close": "2025-12-31"},
+                {"milestone": "Won", "owner": "bo"},
+            ],
+            as_of=date(2026, 6, 30),
+        )
+        rows = calibration.outcomes([], final)
+        table = calibration.win_rates(rows, by=["owner", "quarter"])
+        told = [
+            [row["owner"], str(row["quarter"]), row["deals"], row["won"]]
+            for row in table.assign(owner=table["owner"].fillna("nobody")).to_dict("records")
+        ]
+        assert told == [
+            ["ann", "2026Q1", 2, 1],
+            ["ann", "2026Q2", 1, 1],
+            ["bo", "2025Q4", 1, 1],  # no closing day: the expected one
+            ["bo", "2026Q2", 1, 0],
+            ["bo", "NaT", 1, 1],
+            ["nobody", "2026Q2", 1, 0],
+        ]
+        assert table.attrs["by"] == ["owner", "quarter"]
+        months = calibration.win_rates(rows, by="month")
+        assert months["key"].fillna("?").tolist() == [
+            "2025-12", "2026-01", "2026-03", "2026-04", "?",
+        ]  # fmt: skip
+        assert months["deals"].tolist() == [1, 1, 1, 3, 1]
+        fiscal = calibration.win_rates(rows, by=["year"], fiscal_year_start=4)
+        assert [str(year) for year in fiscal["year"]] == ["2026", "2027", "NaT"]
+        assert fiscal["deals"].tolist() == [3, 3, 1]
+
+    def test_a_renamed_owner_is_one_person(self) -> None:
+        def held(name: str, status: str, closed: str | None = None) -> dict[str, Any]:
+            row = {"milestone": status, "closed_at": closed, "created_at": "2026-01-01T09:00:00Z"}
+            return row | {"owner": name, "owner_id": 7}
+
+        snapshots = [
+            deals([held("ada", "Lead"), held("ada", "Lead")], as_of=JANUARY),
+            deals([held("ada.b", "Lead"), held("ada.b", "Lost", "2026-02-03")], as_of=FEBRUARY),
+        ]
+        final = deals(
+            [held("ada.king", "Won", "2026-03-20"), held("ada.king", "Lost", "2026-02-03")],
+            as_of=MARCH,
+        )
+        table = calibration.win_rates(calibration.outcomes(snapshots, final), by="owner")
+        assert table[["key", "deals", "won"]].to_numpy().tolist() == [["ada.king", 2, 1]]
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
             ({"by": "colour"}, "milestone, owner"),
+            ({"by": ["owner", "colour"]}, "not 'colour'"),
+            ({"by": []}, "not nothing"),
+            ({"by": "year", "fiscal_year_start": 13}, "1 to 12"),
             ({"level": 1}, "level"),
             ({"by": "value_band", "bands": 0}, "bands"),
             ({"by": "age_band", "age_edges": [float("nan")]}, "finite"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -47,6 +48,17 @@ class TestVelocity:
         # Alive after 10: 5/6; 20 is censored; after 30: 5/6 * 3/4 = 5/8; after 40: 5/8 * 2/3 < 1/2
         assert row["cycle_days"] == 40
         assert row["velocity"] == pytest.approx(2 * 400 * 0.5 / 40)
+
+    def test_a_lost_deal_that_is_left_out_of_conversion(self) -> None:
+        """Two won, two lost, one of these left out: 2 of 3, and of all 2 of 4."""
+        pipeline = deals(
+            [deal("Won", 10), deal("Won", 20), deal("Lost", 10), deal("Lost", 20), deal("Lead", 1)]
+        )
+        counts = pd.array([None, None, True, False, None], dtype="boolean")
+        frame = pipeline.opportunities.assign(counts_for_conversion=counts)
+        row = calibration.velocity(replace(pipeline, opportunities=frame)).loc[0]
+        assert (row["won_deals"], row["lost_deals"], row["left_out"]) == (2, 2, 1)
+        assert (row["win_rate"], row["rate_of_all"]) == (pytest.approx(2 / 3), 0.5)
 
     def test_open_deals_lengthen_the_cycle(self) -> None:
         ended = [deal("Won", 10), deal("Lost", 20), deal("Won", 60)]

@@ -57,6 +57,20 @@ def test_a_deal_is_named_as_it_was_last_seen_open() -> None:
     assert slips.to_numpy().tolist() == [[1, "New", "bo", 1, 7]]
 
 
+def test_an_owner_who_was_renamed_is_one_person() -> None:
+    """Also for deals that were last seen open under the old name."""
+    old = {"owner": "ada", "owner_id": 7, "expected_close": "2026-11-01"}
+    new = {"owner": "ada.king", "owner_id": 7, "expected_close": "2026-11-08"}
+    before = deals([old, old | {"expected_close": "2026-12-01"}])
+    after = deals([new, new | {"milestone": "Won", "closed_at": "2026-10-14"}])
+    slips = history.slippage([before, after])
+    assert slips["owner"].tolist() == ["ada.king", "ada.king"]
+    assert history.slippage_by_owner(slips).to_numpy().tolist() == [["ada.king", 2, 1, 3.5]]
+    gone = replace(after, opportunities=after.opportunities.loc[[1]])
+    changed = history.changed_deals(before, gone)
+    assert changed.loc[changed["part"] == "deleted", "owner"].tolist() == ["ada.king"]
+
+
 def test_deals_pushed_out_of_one_period_after_another() -> None:
     snapshots = month_ends(
         {"name": "A", "expected_close": ["2026-07-31", "2026-08-31", "2026-10-01"]},

@@ -435,7 +435,7 @@ class TestFilters:
                 lambda x: 602 in x.deal.tags and x.deal.owner == 812,
             ),
         ],
-        ids=str,
+        ids=lambda one: "-".join(one.values()) if isinstance(one, dict) else "",
     )
     def test_a_filter_loads_what_it_names(
         self, wanted: dict[str, str], is_wanted: Callable[[Standing], bool]

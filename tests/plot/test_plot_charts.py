@@ -173,6 +173,24 @@ def test_a_currency_of_team_targets_names_the_team_beside_those_of_owners() -> N
     assert [row_names(ax) for ax in axes] == [["whole team, 2026 Q3"], ["Ann, 2026 Q3"]]
 
 
+def test_targets_of_deals_have_a_panel_without_money() -> None:
+    """Also those of the deals of one currency, which is named beside them."""
+    counts = {"target": 12.0, "won_value": 3.0, "expected_value": 5.5, "attainment": 0.25}
+    table = target_table()[:3].assign(
+        measure=["value", "deals", "deals"], pipeline=[None, "Sales", None]
+    )
+    for name, value in counts.items():
+        table.loc[table["measure"] == "deals", name] = value
+    table["currency"] = ["GBP", None, "EUR"]
+    _, axes = plot.targets(table)
+    assert [ax.get_title(loc="left") for ax in axes] == ["GBP", "number of deals"]
+    assert row_names(axes[0]) == ["2026 Q1"]
+    assert row_names(axes[1]) == ["Sales, 2026 Q2", "2026 Q3, EUR"]
+    assert all(text.startswith("target 12, won 25%") for text in words(axes[1]))
+    _, only = plot.targets(table[1:])
+    assert only.get_title(loc="left") == "number of deals"
+
+
 def test_no_share_is_rounded_to_nothing_or_all() -> None:
     table = target_table()[:1].assign(attainment=0.9975, chance=0.005)
     _, ax = plot.targets(table)
