@@ -123,7 +123,7 @@ class Integers(Buffer):
 
     def extend(self, values: list[Any], first_row: int) -> None:
         """Take the values of a page."""
-        if set(map(type, values)) <= self._kinds:
+        if set(map(type, values)) <= self._kinds and (self._typed or convert.is_plain(values)):
             try:
                 self._values.extend(array("q", list(map(int, values))))
             except (ValueError, OverflowError):

@@ -7,6 +7,7 @@ of the frame and not that of the records as Python objects.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -190,7 +191,12 @@ def _identities(ids: pd.arrays.IntegerArray) -> tuple[NDArray[np.int64], list[qu
     """Return the ids; records without one get negative ones, so that none is lost."""
     missing = np.flatnonzero(ids.isna())
     values = np.array(ids.to_numpy(dtype=np.int64, na_value=0))
-    values[missing] = values.min(initial=0) - 1 - np.arange(len(missing))
+    lowest = int(values.min(initial=0))
+    if lowest - len(missing) >= np.iinfo(np.int64).min:
+        values[missing] = lowest - 1 - np.arange(len(missing))
+    else:  # an id stands at the very end of the numbers: take what is free before it
+        taken = set(values.tolist())
+        values[missing] = list(islice((n for n in count(-1, -1) if n not in taken), len(missing)))
     return values, [
         quality.Finding(int(values[row]), "missing_id", "kept under a negative number")
         for row in missing

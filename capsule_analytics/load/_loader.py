@@ -249,8 +249,8 @@ def load_changes(
     began = client.transport.server_time or datetime.now(UTC)
     if (changes := ChangeFeed(client, since, embed).settle()) is None:
         return None
-    untimed = [key for key, when in changes.gone.items() if when == "None" and key >= 0]
-    if len(doubtful := [key for key in untimed if key not in changes.ids]) > _MOST_DOUBTFUL:
+    doubtful = [key for key in changes.untimed - changes.ids if key >= 0]
+    if len(doubtful) > _MOST_DOUBTFUL:
         return None
     shown = client.fetch_shown(doubtful, embed)
     assembler = Assembler(typed=api.TYPED)
