@@ -524,7 +524,7 @@ class _Passes:
         if answer is not None and not self._filtered:
             for page in answer.pages:
                 ids = identities(page, typed=self._client.api.TYPED)
-                self._assembler.replace(
+                self._assembler.renew(
                     _only(page, [n for n, key in enumerate(ids) if key is not None])
                 )
         return Reading(self._assembler, self._began, frozenset(gone), self._passes)

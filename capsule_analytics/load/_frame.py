@@ -112,7 +112,7 @@ class Assembler:
         self._reasons.extend(page.get("lost_reason_id", [None] * count), self._rows)
         self._rows += count
 
-    def replace(self, page: RawColumns) -> None:
+    def renew(self, page: RawColumns) -> None:
         """Take records in place of those of the same ids that pages brought before."""
         if self._replaced_from is None:
             self._replaced_from = self._rows
