@@ -1,6 +1,6 @@
 """The one HTTP session: authentication, TLS rule, time limits, retries, size limit.
 
-Nothing else in the package opens a connection (the sandbox, a server, apart). The request limit is
+Nothing else in the package speaks to Capsule (the sandbox, a server, apart). The request limit is
 in `_rate_limit`, the wall clock of an answer in `_deadline`.
 """
 
@@ -161,7 +161,7 @@ class Transport:
         self._session = _Session()
         self._session.auth = _Token(api.authorization(token))
         self._session.headers.update({"Accept": api.ACCEPT, "User-Agent": USER_AGENT})
-        if _is_loopback(root):
+        if is_loopback(root):
             self._session.trust_env = False  # a proxy would carry the token off this machine
         # Threads beyond these open connections of their own: none waits for another's without end.
         self._session.mount(root, DeadlineAdapter(pool_maxsize=MAX_CONNECTIONS))
@@ -432,13 +432,14 @@ def _check_url(root: str) -> None:
         raise ArgumentError("the URL must not carry credentials; pass the token instead")
     if not named or parts.query or parts.fragment or not root.isprintable() or " " in root:
         raise ArgumentError(f"{root!r} is no http or https URL of a server")
-    if parts.scheme == "http" and not _is_loopback(root):
+    if parts.scheme == "http" and not is_loopback(root):
         raise ArgumentError(
             f"{parts.hostname}: plain http would show the token to the network; use https"
         )
 
 
-def _is_loopback(root: str) -> bool:
+def is_loopback(root: str) -> bool:
+    """Tell whether a URL leads to this machine itself."""
     host = urlsplit(root).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -16,6 +16,7 @@ from ._run import say
 
 DEFAULT = Path("capsule.toml")
 _INIT = f"{__name__}.init"
+_SECRETS = {"token": "token", "smtp-password": "password", "slack-webhook": "webhook"}
 
 _TEMPLATE = """\
 # Options of capsule-report and capsule-snapshot, by their long names; what is typed wins.
@@ -47,7 +48,18 @@ _TEMPLATE = """\
 # period = "quarter"                # month, quarter or year
 # by = ["owner", "team"]            # owner, milestone, pipeline, team, tag, party
 # overdue = "roll"                  # keep, roll or drop
-# targets = "targets.csv"           # period,currency,owner,target
+# targets = "targets.csv"           # period,currency,owner,target; "capsule": the goals
+
+# Who is sent the report, once it is whole. The password of the mail server comes from
+# CAPSULE_SMTP_PASSWORD or a file, the address of the webhook from CAPSULE_SLACK_WEBHOOK or a file.
+# email = ["ann@example.com"]
+# smtp-host = "smtp.example.com"
+# smtp-security = "starttls"        # starttls (port 587) or tls (port 465); smtp-port for another
+# smtp-from = "forecast@example.com"
+# smtp-user = "forecast@example.com"
+# smtp-password-file = "smtp-password.txt"
+# slack = true
+# slack-webhook-file = "slack-webhook.txt"
 
 # [thresholds]                      # least probabilities of the forecast categories
 # commit = 0.8
@@ -151,8 +163,10 @@ def read_config(path: Path) -> dict[str, Any]:
     for key in values:
         if key in KNOWN:
             continue
-        if key == "token":
-            raise ConfigError(f"{path}: the token does not belong in a configuration file")
+        if key in _SECRETS:
+            raise ConfigError(
+                f"{path}: the {_SECRETS[key]} does not belong in a configuration file"
+            )
         near = difflib.get_close_matches(key, sorted(KNOWN), n=1, cutoff=0.0)
         raise ConfigError(f"{path}: unknown key {key!r}; did you mean {near[0]!r}?")
     return values

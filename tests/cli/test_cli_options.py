@@ -240,6 +240,34 @@ def test_charts_of_groups_show_the_whole(tmp_path: Path) -> None:
         assert (tmp_path / "tags" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
 
 
+def test_the_goals_of_the_account_are_targets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Sandbox() as sandbox:
+        monkeypatch.setenv("CAPSULE_TOKEN", sandbox.token)
+        words = ["--base-url", sandbox.url, "--targets", "capsule", "--as-of", "2026-10-15"]
+        context = report.make_context("x", [*words, "--out", str(tmp_path)])
+        chosen = ReportArgs(**context.params)
+        check_options(context, chosen)
+        figures = _figures.figures(_figures.load(chosen), chosen)
+    with Sandbox() as again, ca.CapsuleClient(base_url=again.url, token=again.token) as client:
+        goals = ca.targets.from_goals(client)
+    assert chosen.inputs == ()
+    assert figures.attainment is not None
+    assert figures.attainment["target"].tolist() == goals["target"].tolist()
+    assert set(figures.attainment["measure"]) == {"value", "deals"}
+    warned = capsys.readouterr().err
+    assert goals.attrs["left_out"]
+    assert all(f"Warning: {sentence}." in warned for sentence in goals.attrs["left_out"])
+
+
+@pytest.mark.parametrize("place", [["--sample"], ["--account", "a", "--api-version", "v1"]])
+def test_without_goals_they_cannot_be_targets(place: list[str]) -> None:
+    context = report.make_context("x", [*place, "--targets", "capsule", "--out", "r"])
+    with pytest.raises(click.UsageError, match="needs an account over API v2"):
+        check_options(context, ReportArgs(**context.params))
+
+
 def test_targets_that_no_deal_could_count_for_are_told(tmp_path: Path) -> None:
     targets = tmp_path / "targets.csv"
     targets.write_text("period,currency,owner,target\n2026-Q4,GBP,,9\n2026-Q4,GBP,nobody,9\n")
