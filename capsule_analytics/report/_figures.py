@@ -354,8 +354,10 @@ class Figures:
         """The open deals that need someone, as `attention.needing` gives them, with ``link``."""
         options = self.options
         table = attention.needing(self.pipeline, options.before, options.snapshots, self.projection)
-        links = f"{options.web}/opportunity/" + table["id"].astype(str) if options.web else pd.NA
-        return table.assign(link=links).astype({"link": TEXT})
+        if not options.web:
+            return table.assign(link=pd.array([pd.NA] * len(table), dtype=TEXT))
+        links = (f"{options.web}/opportunity/" + table["id"].astype(str)).astype(TEXT)
+        return table.assign(link=links.where(table["id"] > 0))  # others have no id in Capsule
 
     @cached_property
     def ended(self) -> pd.DataFrame:
