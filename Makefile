@@ -9,7 +9,7 @@ LOCKED := $(PIP) --require-hashes --only-binary :all: -r
 HERE := $(PIP) --no-deps --no-build-isolation -e .
 SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
-.PHONY: report check test format lint types fast tests test-oldest release bench docs constraints \
+.PHONY: report check test format lint types fast tests test-long test-oldest release bench docs constraints \
   clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
@@ -36,6 +36,9 @@ fast: $(VENV)/.test
 
 tests: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --mpl --cov --cov-report=term
+
+test-long: $(VENV)/.test  ## try what is generated many times as often: about half an hour
+	CAPSULE_TEST_LONG=25 $(BIN)/python -m pytest -n auto -q tests/load/test_complete_model.py tests/load/test_fuzz.py
 
 $(VENV)/.report: pyproject.toml locks/report.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

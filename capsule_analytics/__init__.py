@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import attention as attention
     from . import calibration as calibration
+    from . import deliver as deliver
     from . import errors as errors
     from . import forecast as forecast
     from . import fx as fx
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 _MODULES = (
     "attention",
     "calibration",
+    "deliver",
     "errors",
     "forecast",
     "fx",

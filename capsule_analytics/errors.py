@@ -13,6 +13,7 @@
     │   └── RateLimitError         429 that did not clear in time
     ├── RateError              no exchange rate for a currency and date
     ├── HistoryError           the snapshot store cannot be opened, read or written
+    ├── DeliveryError          a report is whole, but was not sent to everyone
     ├── ConfigError            a configuration file that cannot be used
     └── MissingExtraError      an optional dependency is not installed
 """
@@ -104,6 +105,10 @@ class RateError(CapsuleError):
 
 class HistoryError(CapsuleError):
     """The snapshot store cannot be opened, read or written."""
+
+
+class DeliveryError(CapsuleError):
+    """A message was not taken, or not for everyone; the report that it is about is whole."""
 
 
 class ConfigError(CapsuleError, ValueError):

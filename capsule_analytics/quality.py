@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKS",
+    "NEGLECTED_AFTER",
     "SEVERITIES",
     "Check",
     "Context",
@@ -34,6 +35,7 @@ __all__ = [
     "check",
     "neglected",
     "overdue",
+    "run",
     "stale",
 ]
 

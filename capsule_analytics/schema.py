@@ -8,11 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from capsule_analytics._kinds import (
+    BOOLEAN,
+    CATEGORY,
+    DATE,
+    INTEGER,
+    MOMENT,
+    NUMBER,
+    OBJECT,
+    PERCENT,
+    TEXT,
+    TEXTS,
+    TIMESTAMP,
+    Kind,
+)
 from capsule_analytics.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -20,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
-    "DTYPES",
     "DURATION_BASES",
     "RAW_NAMES",
     "STATUSES",
@@ -35,28 +48,6 @@ __all__ = [
 
 __dir__ = __all__.copy  # what completion offers
 
-Kind = Literal[
-    "text", "integer", "number", "percent", "boolean", "category", "date", "timestamp", "object"
-]
-
-TEXT = "string[python]"
-"""Dtype of text columns: nullable, and the same under pandas 2 and 3."""
-
-TIMESTAMP = "datetime64[us, UTC]"
-"""Dtype of dates and timestamps. Microseconds reach far past the years 1677 to 2262."""
-
-DTYPES: dict[Kind, str] = {
-    "text": TEXT,
-    "integer": "Int64",
-    "number": "float64",
-    "percent": "float64",
-    "boolean": "boolean",
-    "category": "category",
-    "date": TIMESTAMP,
-    "timestamp": TIMESTAMP,
-    "object": "object",
-}
-
 
 @dataclass(frozen=True)
 class Column:
@@ -67,7 +58,7 @@ class Column:
     name
         The column's name in the frame.
     kind
-        How raw values are read, and with that the dtype (`DTYPES`).
+        Its dtype and Arrow type, and how stored values become one.
     meaning
         What it holds, with its unit.
     optional
@@ -81,44 +72,44 @@ class Column:
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("id", "integer", "Capsule's id of the opportunity; the index of the frame"),
-    Column("name", "text", "name of the opportunity"),
-    Column("description", "text", "free text"),
-    Column("party_id", "integer", "id of the person or organisation it is for"),
-    Column("party", "category", "name of the person or organisation (API v2)"),
-    Column("currency", "category", "ISO 4217 code of `value`"),
-    Column("value", "number", "amount in `currency` per unit of `duration_basis`"),
-    Column("duration_basis", "category", "FIXED, HOUR, DAY, WEEK, MONTH, QUARTER or YEAR"),
-    Column("duration", "integer", "how many units of `duration_basis`"),
-    Column("expected_close", "date", "day on which it is expected to close, as midnight UTC"),
-    Column("milestone", "category", "name of the milestone it stands at"),
-    Column("milestone_id", "integer", "id of that milestone"),
-    Column("pipeline", "category", "name of the milestone's pipeline (API v2)"),
-    Column("pipeline_id", "integer", "id of that pipeline (API v2)"),
-    Column("probability", "percent", "chance of winning, 0 to 1"),
-    Column("owner", "category", "user name of the owner"),
-    Column("owner_id", "integer", "id of the owner, which outlives a change of name (API v2)"),
-    Column("team", "category", "name of the team that it belongs to (API v2)"),
-    Column("team_id", "integer", "id of that team (API v2)"),
-    Column("created_at", "timestamp", "when it was entered, UTC"),
-    Column("updated_at", "timestamp", "when it was last changed, UTC"),
-    Column("last_stage_changed_at", "timestamp", "when it came to its milestone, UTC (API v2)"),
-    Column("last_contacted_at", "timestamp", "when the party was last spoken to, UTC (API v2)"),
-    Column("closed_at", "date", "day on which it was won or lost, as midnight UTC"),
-    Column("last_open_milestone", "category", "last milestone while it was open (API v2)"),
-    Column("last_open_milestone_id", "integer", "id of that milestone (API v2)"),
-    Column("lost_reason", "category", "why it was lost (API v2)"),
+    Column("id", INTEGER, "Capsule's id of the opportunity; the index of the frame"),
+    Column("name", TEXTS, "name of the opportunity"),
+    Column("description", TEXTS, "free text"),
+    Column("party_id", INTEGER, "id of the person or organisation it is for"),
+    Column("party", CATEGORY, "name of the person or organisation (API v2)"),
+    Column("currency", CATEGORY, "ISO 4217 code of `value`"),
+    Column("value", NUMBER, "amount in `currency` per unit of `duration_basis`"),
+    Column("duration_basis", CATEGORY, "FIXED, HOUR, DAY, WEEK, MONTH, QUARTER or YEAR"),
+    Column("duration", INTEGER, "how many units of `duration_basis`"),
+    Column("expected_close", DATE, "day on which it is expected to close, as midnight UTC"),
+    Column("milestone", CATEGORY, "name of the milestone it stands at"),
+    Column("milestone_id", INTEGER, "id of that milestone"),
+    Column("pipeline", CATEGORY, "name of the milestone's pipeline (API v2)"),
+    Column("pipeline_id", INTEGER, "id of that pipeline (API v2)"),
+    Column("probability", PERCENT, "chance of winning, 0 to 1"),
+    Column("owner", CATEGORY, "user name of the owner"),
+    Column("owner_id", INTEGER, "id of the owner, which outlives a change of name (API v2)"),
+    Column("team", CATEGORY, "name of the team that it belongs to (API v2)"),
+    Column("team_id", INTEGER, "id of that team (API v2)"),
+    Column("created_at", MOMENT, "when it was entered, UTC"),
+    Column("updated_at", MOMENT, "when it was last changed, UTC"),
+    Column("last_stage_changed_at", MOMENT, "when it came to its milestone, UTC (API v2)"),
+    Column("last_contacted_at", MOMENT, "when the party was last spoken to, UTC (API v2)"),
+    Column("closed_at", DATE, "day on which it was won or lost, as midnight UTC"),
+    Column("last_open_milestone", CATEGORY, "last milestone while it was open (API v2)"),
+    Column("last_open_milestone_id", INTEGER, "id of that milestone (API v2)"),
+    Column("lost_reason", CATEGORY, "why it was lost (API v2)"),
     Column(
         "counts_for_conversion",
-        "boolean",
+        BOOLEAN,
         "whether deals lost for this reason count in the win rate; missing without a reason "
         "(API v2)",
     ),
-    Column("tags", "object", "tuple of tag names (API v2, on request)", optional=True),
-    Column("fields", "object", "dict of custom fields by name (API v2, on request)", optional=True),
+    Column("tags", OBJECT, "tuple of tag names (API v2, on request)", optional=True),
+    Column("fields", OBJECT, "dict of custom fields by name (API v2, on request)", optional=True),
     Column(
         "missing_important_fields",
-        "boolean",
+        BOOLEAN,
         "whether a field marked as important is empty (API v2, on request)",
         optional=True,
     ),

@@ -47,7 +47,6 @@ __all__ = [
 
 __dir__ = __all__.copy  # what completion offers
 
-
 COLUMNS = ("period", "currency", "owner", "pipeline", "measure", "target")
 """Columns of a table of targets; ``owner``, ``pipeline`` and ``measure`` may be left out."""
 

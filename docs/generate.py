@@ -52,13 +52,13 @@ needs. API v1 has none of them; the sample account has all.
 
 `fields` is a dict for each deal. Values have the type of their definition: numbers are numbers,
 dates are `datetime.date`, yes and no are booleans, all else is text (several choices as one text,
-with semicolons). The key is the field's name; where several fields have that name, those of a DataTag are
-`TAG: NAME` ("Licence: Reference"), and what is still the same gets its id. A value that is not of its
-defined type stays as it came, with a finding.
+with semicolons). The key is the field's name; where several fields have that name, those of a
+DataTag are `TAG: NAME` ("Licence: Reference"), and what is still the same gets its id. A value that
+is not of its defined type stays as it came, with a finding.
 
-A deal whose milestone has an id is joined by that alone. It keeps the names that it came with, except
-that an owner or a team of one id goes by one name: today's user name, or that of the deal that
-changed last.
+A deal whose milestone has an id is joined by that alone. It keeps the names that it came with,
+except that an owner or a team of one id goes by one name: today's user name, or that of the deal
+that changed last.
 
 ## Opportunities
 
@@ -218,7 +218,7 @@ def _range(bounds: Any) -> str:  # noqa: ANN401 - the two range types share no p
 def columns_page() -> str:
     """Write what the tables of a pipeline hold."""
     frame = load_sample().opportunities
-    rows = [(one.name, schema.DTYPES[one.kind], one.meaning) for one in schema.COLUMNS]
+    rows = [(one.name, one.kind.dtype, one.meaning) for one in schema.COLUMNS]
     rows += [(name, str(frame[name].dtype), text) for name, text in _DERIVED.items()]
     page = _COLUMNS_INTRO + "".join(
         f"| `{name}` | `{dtype}` | {meaning} |\n" for name, dtype, meaning in rows

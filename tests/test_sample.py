@@ -58,10 +58,28 @@ def test_it_is_the_account_that_the_readme_describes(pipeline: ca.Pipeline) -> N
 
 
 def test_each_flaw_is_found_and_nothing_else_is(pipeline: ca.Pipeline) -> None:
-    issues = pipeline.issues[pipeline.issues["check"] != "overdue"]
-    found = issues.groupby("opportunity_id")["check"].agg(set).to_dict()
+    by_day = pipeline.issues["check"].isin(["overdue", "stale", "neglected"])
+    found = pipeline.issues[~by_day].groupby("opportunity_id")["check"].agg(set).to_dict()
     assert found == FLAWS
-    assert (pipeline.issues["check"] == "overdue").sum() == 39
+    counts = pipeline.issues.loc[by_day, "check"].value_counts().to_dict()
+    assert counts == {"overdue": 39, "stale": 84, "neglected": 105}
+
+
+def test_stale_and_neglected_deals_are_counted_from_the_file(pipeline: ca.Pipeline) -> None:
+    """Once more, deal by deal, from the dates as they stand there."""
+    frame, limits = pipeline.opportunities, pipeline.milestones["days_until_stale"]
+    stale, neglected = set(), set()
+    for number, deal in frame[frame["status"] == "open"].iterrows():
+        stood = (pipeline.as_of - deal["last_stage_changed_at"].date()).days
+        limit = limits.get(deal["milestone_id"])
+        if not pd.isna(limit) and stood > limit:
+            stale.add(number)
+        never = pd.isna(deal["last_contacted_at"])
+        last = deal["created_at"] if never else deal["last_contacted_at"]
+        if (pipeline.as_of - last.date()).days > 30:
+            neglected.add(number)
+    assert set(ca.quality.stale(pipeline)["opportunity_id"]) == stale
+    assert set(ca.quality.neglected(pipeline)["opportunity_id"]) == neglected
 
 
 @pytest.mark.parametrize(

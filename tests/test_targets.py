@@ -16,6 +16,7 @@ from capsule_analytics.sandbox import Account, Sandbox
 from capsule_analytics.targets import attainment, from_goals, read_targets, unmatched
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 DEALS = [
@@ -403,7 +404,9 @@ REACHED = "1659cb58-2401-30eb-aa82-c42771aea74e"
 
 
 def goals_of(
-    goals: list[dict[str, Any]], periods: dict[int, list[tuple[str, str, float]]], **options: Any
+    goals: list[dict[str, Any]],
+    periods: Mapping[int, Sequence[tuple[str, str, float]]],
+    **options: Any,
 ) -> pd.DataFrame:
     """Serve goals with their periods, and read them."""
     account = {

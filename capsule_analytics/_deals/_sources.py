@@ -16,6 +16,8 @@ import numpy as np
 import orjson
 import pandas as pd
 
+from capsule_analytics import _kinds as kinds
+from capsule_analytics._kinds import CATEGORY, NUMBER, TEXTS, Kind
 from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.schema import COLUMNS, Pipeline
 
@@ -48,9 +50,13 @@ ROWS = 500_000
 _FAN_IN = 16
 """How many partial sums one task of a cluster adds up."""
 
-_KINDS = {column.name: column.kind for column in COLUMNS} | {
-    "tcv": "number", CALIBRATED: "number", "status": "category", "account": "category",
-}  # fmt: skip
+_KINDS = {column.name: column.kind for column in COLUMNS} | {"tcv": NUMBER, CALIBRATED: NUMBER}
+
+
+def _kind(name: str) -> Kind:
+    """Return the kind of a column; what is not of the frame is a label."""
+    found = _KINDS.get(name, CATEGORY)
+    return CATEGORY if found is TEXTS else found
 
 
 class Parted(Protocol):
@@ -180,12 +186,12 @@ def plain(frame: pd.DataFrame, placing: Placing, more: Sequence[str] = ()) -> La
 
 def _plain(name: str, column: pd.Series) -> Any:  # noqa: ANN401 - a series or a numpy array
     """Take the zone off days, which are UTC, and the nullable numbers to floats."""
-    match _KINDS.get(name):
-        case "date" | "timestamp":
+    match _kind(name):
+        case kinds.DATE | kinds.MOMENT:
             return column.dt.tz_localize(None) if column.dt.tz is not None else column
-        case "number" | "percent":
+        case kinds.NUMBER | kinds.PERCENT:
             return column.to_numpy(dtype=np.float64, na_value=np.nan)
-        case "integer" if name != "party_id":
+        case kinds.INTEGER if name != "party_id":
             return column.to_numpy(dtype=np.float64, na_value=np.nan)
     return column.astype(object) if name == "party" else column  # to put ids beside the names
 
@@ -225,8 +231,8 @@ def _polars_column(name: str, dtype: pl.DataType) -> pl.Expr:
     import polars as pl  # noqa: PLC0415 - an optional dependency
 
     column = pl.col(name)
-    match _KINDS.get(name):
-        case "date" | "timestamp":
+    match _kind(name):
+        case kinds.DATE | kinds.MOMENT:
             if dtype == pl.String:
                 return column.str.to_datetime(
                     "%+", time_unit="us", time_zone="UTC"
@@ -234,11 +240,11 @@ def _polars_column(name: str, dtype: pl.DataType) -> pl.Expr:
             if getattr(dtype, "time_zone", None) is not None:
                 column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
             return column.cast(pl.Datetime("us"))
-        case "number" | "percent":
+        case kinds.NUMBER | kinds.PERCENT:
             return column.cast(pl.Float64).fill_nan(None)
-        case "integer" if name != "party_id":
+        case kinds.INTEGER if name != "party_id":
             return column.cast(pl.Float64)
-        case "integer":
+        case kinds.INTEGER:
             return column
     return column.cast(pl.String)
 
@@ -290,15 +296,15 @@ def add_relation(
 def _sql(name: str, dtype: str) -> str:
     """Write a column as an SQL expression of a plain type."""
     quoted = f'"{name}"'
-    match _KINDS.get(name):
-        case "date" | "timestamp":
+    match _kind(name):
+        case kinds.DATE | kinds.MOMENT:
             if dtype == "TIMESTAMP WITH TIME ZONE":
                 read = f"timezone('UTC', {quoted})"
             elif dtype == "DATE" or dtype.startswith("TIMESTAMP"):
                 read = f"{quoted}::TIMESTAMP"
             else:
                 read = f"{quoted}::VARCHAR::TIMESTAMP"
-        case "number" | "percent" | "integer":
+        case kinds.NUMBER | kinds.PERCENT | kinds.INTEGER:
             read = f"{quoted}::DOUBLE"
             if dtype in {"DOUBLE", "FLOAT"}:
                 read = f"CASE WHEN isnan({read}) THEN NULL ELSE {read} END"
@@ -417,60 +423,12 @@ def frame_of(table: pa.Table, columns: Sequence[str]) -> pd.DataFrame:
             held = pa.nulls(len(held))
         values = pa.chunked_array([held]) if isinstance(held, pa.Array) else held
         try:
-            data[name] = _READ[_KINDS.get(name, "text")](values.combine_chunks())
+            data[name] = _kind(name).from_arrow(values.combine_chunks())
         except (pa.ArrowException, orjson.JSONDecodeError) as error:
             raise DataError(
                 f"the column {name} is {values.type} and cannot be read as"
-                f" {_KINDS.get(name, 'text')}: {error}"
+                f" {_kind(name).name}: {error}"
             ) from error
     index = data.pop("id", None)
     rows = pd.RangeIndex(table.num_rows) if index is None else pd.Index(index, name="id")
     return pd.DataFrame(data, index=rows, copy=False)
-
-
-def _labels(values: pa.Array) -> pd.Categorical:
-    import pyarrow as pa  # noqa: PLC0415 - an optional dependency
-
-    coded = values.cast(pa.string()).dictionary_encode()
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    names = pd.Index(coded.dictionary.to_pylist(), dtype=object)
-    return pd.Categorical.from_codes(codes, categories=names)
-
-
-def _numbers(values: pa.Array) -> Any:  # noqa: ANN401 - a numpy array
-    return values.cast("float64").to_numpy(zero_copy_only=False)
-
-
-def _integers(values: pa.Array) -> Any:  # noqa: ANN401 - a pandas array
-    whole = values.cast("int64")
-    numbers = whole.fill_null(0).to_numpy(zero_copy_only=False)
-    return pd.arrays.IntegerArray(numbers, whole.is_null().to_numpy(zero_copy_only=False))
-
-
-def _booleans(values: pa.Array) -> Any:  # noqa: ANN401 - a pandas array
-    return pd.array(values.cast("bool").to_pylist(), dtype="boolean")
-
-
-def _moments(values: pa.Array) -> pd.DatetimeIndex:
-    import pyarrow as pa  # noqa: PLC0415 - an optional dependency
-
-    zone = getattr(values.type, "tz", None)
-    utc = values.cast(pa.timestamp("us", zone)).cast(pa.timestamp("us", zone and "UTC"))
-    moments = utc.to_numpy(zero_copy_only=False).astype("datetime64[us]")
-    return pd.DatetimeIndex(moments).tz_localize("UTC")
-
-
-def _objects(values: pa.Array) -> Any:  # noqa: ANN401 - a numpy array of tuples or dicts
-    objects = np.empty(len(values), dtype=object)
-    for at, held in enumerate(values.to_pylist()):
-        value = orjson.loads(held) if isinstance(held, str) else held
-        objects[at] = tuple(value) if isinstance(value, list) else value
-    return objects
-
-
-_READ: dict[str, Callable[[Any], Any]] = {
-    "text": _labels, "category": _labels, "object": _objects,
-    "number": _numbers, "percent": _numbers, "integer": _integers,
-    "boolean": _booleans,
-    "date": _moments, "timestamp": _moments,
-}  # fmt: skip

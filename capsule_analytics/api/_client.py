@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from capsule_analytics.errors import ApiError, ArgumentError, AuthenticationError
+from capsule_analytics.errors import ApiError, ArgumentError, DataError
 
 from . import _v1, _v2
 from ._protocol import Deleted, Page, Query, Record, Request
@@ -37,6 +37,9 @@ _MOST_ASKED = 500
 
 _MOST = 100
 """Most records that the API gives in one page."""
+
+_PARTS_A_RECORD = 2_000  # objects, lists or elements: a hundred times those of a large record
+_LEAST_RECORDS = 10
 
 
 class CapsuleClient:
@@ -94,7 +97,7 @@ class CapsuleClient:
             self.api, root, token, timeout=timeout, max_wait=max_wait, on_wait=on_wait
         )
         self.account = account or urlsplit(self.transport.root).netloc
-        self._named = bool(account)
+        self._of_account = bool(account)
         self._milestones: list[Record] | None = None
         self._currencies: list[str] | None = None
         self._archived: frozenset[int] = frozenset()
@@ -207,6 +210,7 @@ class CapsuleClient:
         """
 
         def parse(body: bytes, headers: Mapping[str, str]) -> Page:
+            _bounded(body, limit)
             page = self.api.parse_page(body, headers)
             if keep is not None:
                 keep(body, headers)
@@ -250,19 +254,17 @@ class CapsuleClient:
 
     def fetch_deleted(self, since: datetime) -> Deleted:
         """Return all raw deletions since a time."""
-        gone: list[Record] = []
-        hidden: list[Record] = []
+        gone: dict[str, Record] = {}
+        hidden: dict[str, Record] = {}
         moment = as_utc(since)
         for position in _positions():
             page = self.transport.call(self.api.deleted(moment, position), self.api.parse_deleted)
-            # Every page repeats all of these.
-            hidden += [record for record in page.restricted if record not in hidden]
-            if all(record in gone for record in page.records):
+            hidden |= {repr(record): record for record in page.restricted}  # all on every page
+            known = len(gone)
+            gone |= {repr(record): record for record in page.records}
+            if page.more is False or len(gone) == known:
                 break
-            gone += page.records
-            if page.more is False:
-                break
-        return Deleted(gone, hidden, more=False)
+        return Deleted(list(gone.values()), list(hidden.values()), more=False)
 
     def fetch_shown(self, ids: Iterable[int], embed: Sequence[str] = ()) -> dict[int, RawColumns]:
         """Ask for opportunities one by one, and return as raw pages those that the token may see.
@@ -486,15 +488,15 @@ class CapsuleClient:
 
         Raises
         ------
-        AuthenticationError
+        ArgumentError
             If the token is another account's.
         """
-        if self.api_version == "v1" or not self._named:
+        if self.api_version == "v1" or not self._of_account:
             return
         site = self._if_known(lambda _: _v2.site(), lambda body, _: ([_v2.parse_site(body)], False))
         found = str(site[0].get("subdomain") or "") if site else ""
         if found and found.lower() != self.account.lower():
-            raise AuthenticationError(
+            raise ArgumentError(
                 f"the token is one of the account {found!r}, not of {self.account!r}"
             )
 
@@ -739,6 +741,16 @@ def _key(record: Record, number: int) -> object:
 def _positions() -> Iterator[int]:
     """Yield the pages of a small resource, whose number no account exceeds."""
     return iter(range(1, 1000))
+
+
+def _bounded(body: bytes, limit: int) -> None:
+    """Refuse, before it is parsed, what would fill the memory with things that nobody asked for."""
+    most = _PARTS_A_RECORD * max(limit, _LEAST_RECORDS)
+    for mark in (b"{", b"[", b"<"):
+        if body.count(mark) > most:
+            raise DataError(
+                f"the answer has more than {most:,} parts, where {limit} records were asked for"
+            )
 
 
 def _identity(value: int) -> int:

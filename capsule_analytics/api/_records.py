@@ -6,7 +6,9 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from capsule_analytics._kinds import DATE, INTEGER, MOMENT, NUMBER, PERCENT, Kind
 from capsule_analytics.errors import ArgumentError
+from capsule_analytics.schema import COLUMNS
 
 from ._protocol import field_keys
 
@@ -88,25 +90,13 @@ def _by_name(value: object) -> object:
     return {keys[one.definition, one.name]: one.value for one in value}
 
 
-_READERS: dict[str, Callable[[object], object]] = {
-    "id": _integer,
-    "party_id": _integer,
-    "milestone_id": _integer,
-    "last_open_milestone_id": _integer,
-    "pipeline_id": _integer,
-    "owner_id": _integer,
-    "team_id": _integer,
-    "value": _exact,
+_OF_KIND: dict[Kind, Callable[[object], object]] = {
+    INTEGER: _integer, NUMBER: _exact, PERCENT: _integer, DATE: _date, MOMENT: _moment,
+}  # fmt: skip
+
+_READERS = {column.name: _OF_KIND[column.kind] for column in COLUMNS if column.kind in _OF_KIND} | {
     "total_value": _exact,
     "projected_value": _exact,
-    "duration": _integer,
-    "probability": _integer,
-    "expected_close": _date,
-    "closed_at": _date,
-    "created_at": _moment,
-    "updated_at": _moment,
-    "last_stage_changed_at": _moment,
-    "last_contacted_at": _moment,
     "deleted_at": _moment,
     "complete": _boolean,
     "days_until_stale": _integer,

@@ -48,6 +48,9 @@ _ELEMENTS = {
     "actualCloseDate": "closed_at",
 }
 _ELEMENT_OF = {column: element for element, column in _ELEMENTS.items()}
+_SPELLINGS = {name.lower() for name in _ELEMENTS}
+_OTHERS = etree.XPath("*[not(name() = $name)]")
+_IS_DEEP = etree.XPath("boolean(../*/*/*)")
 _READ = [(name, _ELEMENT_OF.get(name)) for name in RAW_NAMES]
 
 FIELDS = frozenset(_ELEMENT_OF) - {
@@ -136,10 +139,14 @@ def delete(opportunity_id: int) -> Request:
 
 def parse_page(body: bytes, headers: Mapping[str, str]) -> Page:  # noqa: ARG001 - twin
     """Read a list of opportunities; v1 never says whether more follow."""
-    records = [
-        {field.tag: field.text for field in record[:]}
-        for record in _root(body, "opportunities").iterchildren("opportunity")
-    ]
+    elements = _children(_root(body, "opportunities"), "opportunity")
+    if elements and not _IS_DEEP(elements[0]):
+        records = [{field.tag: field.text for field in record[:]} for record in elements]
+    else:
+        records = [_fields(record) for record in elements]
+    if sum(map(len, records)) != sum(map(len, elements)):
+        records = [_fields(record) for record in elements]
+    _no_other_spelling(set[str]().union(*records))
     columns: RawColumns = {
         name: [record.get(element) for record in records] if element else [None] * len(records)
         for name, element in _READ
@@ -155,7 +162,7 @@ def parse_opportunity(body: bytes) -> Record:
 
 def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:  # noqa: ARG001 - twin
     """Read what was deleted."""
-    gone = _root(body, "deletedOpportunities").iterchildren("deletedOpportunity")
+    gone = _children(_root(body, "deletedOpportunities"), "deletedOpportunity")
     records = [_fields(record) for record in gone]
     return Deleted(
         [
@@ -170,7 +177,7 @@ def parse_deleted(body: bytes, headers: Mapping[str, str]) -> Deleted:  # noqa: 
 
 def parse_milestones(body: bytes, headers: Mapping[str, str]) -> tuple[list[Record], bool]:  # noqa: ARG001 - twin
     """Read the milestone configuration, and that no more follow."""
-    records = [_fields(record) for record in _root(body, "milestones").iterchildren("milestone")]
+    records = [_fields(record) for record in _children(_root(body, "milestones"), "milestone")]
     names = ("id", "name", "description", "probability", "complete")
     return [{name: record.get(name) for name in names} for record in records], False
 
@@ -243,8 +250,29 @@ def _parser() -> etree.XMLParser:
     )
 
 
+def _children(element: etree._Element, name: str) -> list[etree._Element]:
+    """Return the records of a list; refuse what could be one under another spelling."""
+    for other in _OTHERS(element, name=name):
+        if etree.QName(other).localname.lower() == name.lower():
+            raise DataError(f"<{element.tag}> has a <{other.tag}> where <{name}> belongs")
+    return list(element.iterchildren(f"{{*}}{name}"))
+
+
 def _fields(element: etree._Element) -> dict[str, str | None]:
-    return {field.tag: field.text for field in element}
+    """Read a record with all the text of its fields; of a field that comes twice, both."""
+    found: dict[str, str | None] = {}
+    for field in element:
+        text = "".join(field.itertext()) or None
+        if found.setdefault(field.tag, text) != text:
+            found[field.tag] = f"{found[field.tag]} / {text}"
+    return found
+
+
+def _no_other_spelling(names: set[str]) -> None:
+    """Refuse fields that would go unseen for a namespace or a capital letter."""
+    for name in names - _ELEMENTS.keys():
+        if etree.QName(name).localname.lower() in _SPELLINGS:
+            raise DataError(f"an opportunity has a <{name}>, which is none of API v1's elements")
 
 
 def _body(fields: Mapping[str, Any]) -> bytes:

@@ -4,8 +4,8 @@
 `reliability` describe that; `fit` learns a correction of stated probabilities, `calibrate` applies
 it to the open deals, and `scores` shows on later deals whether it helps. `backtest` compares, in
 money, all that can be said of coming months: the projection, weighted forecasts and naives.
-`velocity` and `milestone_steps` tell how fast deals move; `ended` and `lost_reasons` what became
-of them.
+`velocity` and `milestone_steps` tell how fast deals move, `ended` and `lost_reasons` what became of
+them.
 
 Examples
 --------

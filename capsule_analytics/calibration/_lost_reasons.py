@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from capsule_analytics.schema import TEXT
 
 from ._outcomes import ended
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from capsule_analytics.schema import Pipeline
 
 

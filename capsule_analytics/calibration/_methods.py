@@ -71,7 +71,7 @@ class Origin:
         created = self.snapshot.opportunities["created_at"].min()
         if pd.isna(created):
             return self.over
-        return month_number(created.date()) + (created.day > 1)
+        return month_number(created.date()) + int(created.day > 1)
 
     @cached_property
     def won(self) -> dict[tuple[int, str], float]:
@@ -197,7 +197,9 @@ def _naive(origin: Origin, rule: str, month: int, currency: str) -> Distribution
         """Apply the rule once so many months were over."""
         if rule == "year_ago":
             return series[ends - back]
-        return np.mean([series[ends - number] for number in range(1, needs + 1)], axis=0)
+        last = np.array([series[ends - number] for number in range(1, needs + 1)])
+        mean: Floats = last.mean(axis=0)
+        return mean
 
     if len(series) < needs:  # a young account: the mean of what there is
         base = float(series.mean()) if len(series) else 0.0

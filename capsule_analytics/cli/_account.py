@@ -110,7 +110,12 @@ def _token(token_file: Path | None) -> str:
 
 
 def read_token(file: Path) -> str:
-    """Read a token from a file; say so where others can read it too.
+    """Read a token from a file, as `read_secret` does."""
+    return read_secret(file, "token")
+
+
+def read_secret(file: Path, what: str) -> str:
+    """Read a secret from a file, and show it no more; say so where others can read it too.
 
     Raises
     ------
@@ -120,10 +125,10 @@ def read_token(file: Path) -> str:
     try:
         if os.name == "posix" and file.stat().st_mode & 0o077:
             say(f"Warning: others can read {file}; run chmod 600 on it.", error=True)
-        token = file.read_text(encoding="utf-8-sig").strip()  # editors on Windows write a mark
+        secret = file.read_text(encoding="utf-8-sig").strip()  # editors on Windows write a mark
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the token file cannot be read: {error}") from error
-    if not token:
-        raise ConfigError(f"the token file {file} is empty")
-    keep_secret(token)
-    return token
+        raise ConfigError(f"the {what} file cannot be read: {error}") from error
+    if not secret:
+        raise ConfigError(f"the {what} file {file} is empty")
+    keep_secret(secret)
+    return secret

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import Option, is_typed
+from ._options import GOALS, Option, is_typed
 
 if TYPE_CHECKING:
     from ._report import ReportArgs
@@ -32,16 +32,37 @@ def check_options(context: click.Context, args: ReportArgs) -> None:
             raise click.UsageError(f"{typed} is of no use without {needed}")
         if name == "store" and args.sample:
             raise click.UsageError("--store is of no use with --sample, which has its own history")
-    if args.snapshot and args.portfolio is None:
-        if args.sample:
-            raise click.UsageError("--snapshot is of no use with --sample: it never changes")
-        if args.as_of is not None:
-            raise click.UsageError("--snapshot records how the account is today, without --as-of")
+    if is_typed(context, "snapshot"):
+        _check_snapshot(args)
+    _check_together(args)
+
+
+def _check_together(args: ReportArgs) -> None:
+    """Refuse options that contradict one another."""
+    if args.targets == GOALS and not (args.live and args.api_version == "v2"):
+        raise click.UsageError(f"--targets {GOALS} needs an account over API v2, which has goals")
     if args.best_case > args.commit:
         raise click.UsageError(
             f"--best-case {args.best_case:g} must not be above --commit {args.commit:g}"
         )
+    if args.verify:
+        _check_verify(args)
     if args.live and args.api_version == "v1" and "tag" in args.by:
         raise click.UsageError("--by tag needs --api-version v2: v1 does not tell a deal's tags")
     if args.changes_since is not None and args.portfolio is None and args.selection:
         raise click.UsageError("--changes-since compares whole accounts, not a selection")
+
+
+def _check_snapshot(args: ReportArgs) -> None:
+    """Record nothing but an account that is loaded as it is today."""
+    if args.sample:
+        raise click.UsageError("--snapshot is of no use with --sample: it never changes")
+    if args.as_of is not None:
+        raise click.UsageError("--snapshot records how the account is today, without --as-of")
+
+
+def _check_verify(args: ReportArgs) -> None:
+    if not args.live:
+        raise click.UsageError("--verify asks a live account: give --account or --base-url")
+    if args.selection:
+        raise click.UsageError("--verify compares whole accounts, not a selection")

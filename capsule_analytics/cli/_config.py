@@ -16,24 +16,50 @@ from ._run import say
 
 DEFAULT = Path("capsule.toml")
 _INIT = f"{__name__}.init"
+_SECRETS = {"token": "token", "smtp-password": "password", "slack-webhook": "webhook"}
 
 _TEMPLATE = """\
 # Options of capsule-report and capsule-snapshot, by their long names; what is typed wins.
+# A line that begins with # does nothing: take the # away to use it.
 # The token does not belong here: set CAPSULE_TOKEN, or name a file that only you can read.
 
+# Which account. One of these; the token is made in Capsule under My Preferences, API
+# Authentication Tokens.
 # account = "acme"                  # as in https://acme.capsulecrm.com
-# token-file = "token.txt"
-# out = "report"
+# token-file = "token.txt"          # instead of the variable CAPSULE_TOKEN
+# sample = true                     # an invented account, to look around
 
+# Where the report goes, and in which form.
+# out = "report"
+# format = ["png", "svg"]           # png, svg, pdf
+# html = true                       # report.html: all of it on one page
+# xlsx = true                       # report.xlsx: all of it as a workbook
+
+# Every week: record each report's account, so that the next one shows what changed since, and
+# the projection learns. The store is a file; without this it lies in your data folder.
+# snapshot = true
+# store = "history.duckdb"
+# full-every = 7                    # days after which everything is loaded again
+
+# How deals are summed.
 # home-currency = "GBP"             # convert every amount, at the ECB's reference rates
 # rates = "rates.csv"               # or at your own: date,currency,rate
 # fiscal-year-start = 4             # the first month of the fiscal year
 # period = "quarter"                # month, quarter or year
 # by = ["owner", "team"]            # owner, milestone, pipeline, team, tag, party
 # overdue = "roll"                  # keep, roll or drop
-# targets = "targets.csv"           # period,currency,owner,target
-# format = ["png", "svg"]           # png, svg, pdf
-# html = true
+# targets = "targets.csv"           # period,currency,owner,target; "capsule": the goals
+
+# Who is sent the report, once it is whole. The password of the mail server comes from
+# CAPSULE_SMTP_PASSWORD or a file, the address of the webhook from CAPSULE_SLACK_WEBHOOK or a file.
+# email = ["ann@example.com"]
+# smtp-host = "smtp.example.com"
+# smtp-security = "starttls"        # starttls (port 587) or tls (port 465); smtp-port for another
+# smtp-from = "forecast@example.com"
+# smtp-user = "forecast@example.com"
+# smtp-password-file = "smtp-password.txt"
+# slack = true
+# slack-webhook-file = "slack-webhook.txt"
 
 # [thresholds]                      # least probabilities of the forecast categories
 # commit = 0.8
@@ -137,8 +163,10 @@ def read_config(path: Path) -> dict[str, Any]:
     for key in values:
         if key in KNOWN:
             continue
-        if key == "token":
-            raise ConfigError(f"{path}: the token does not belong in a configuration file")
+        if key in _SECRETS:
+            raise ConfigError(
+                f"{path}: the {_SECRETS[key]} does not belong in a configuration file"
+            )
         near = difflib.get_close_matches(key, sorted(KNOWN), n=1, cutoff=0.0)
         raise ConfigError(f"{path}: unknown key {key!r}; did you mean {near[0]!r}?")
     return values

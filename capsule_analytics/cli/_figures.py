@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from capsule_analytics import calibration, fx, history, targets
-from capsule_analytics.load import load_pipeline, select
+from capsule_analytics.load import load_pipeline, select, verify
 from capsule_analytics.report import Options, figures_of, write_portfolio_report
 from capsule_analytics.sample import load_sample
 
 from . import _recording, _terminal
+from ._options import GOALS
 from ._past import Past, past_of
 from ._run import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pandas as pd
+
     from capsule_analytics.report import Figures, Written
     from capsule_analytics.schema import Pipeline
 
@@ -31,29 +35,26 @@ def load(args: ReportArgs, recorded: Callable[[], None]) -> tuple[Pipeline, Past
     recorded
         Called when the account has been recorded in the store, where that is asked for.
     """
-    pipeline = _recorded(args) if args.snapshot else _loaded(args)
-    if args.snapshot:
+    pipeline = _recorded(args) if args.records else _loaded(args)
+    if args.records:
         recorded()
     past = past_of(pipeline, args)
-    if args.snapshot:
-        pipeline = select(pipeline, milestone=args.milestone, tag=args.tag, owner=args.owner)
+    if args.records:
+        pipeline = select(pipeline, **_filters(args))
     return pipeline, past
 
 
 def _loaded(args: ReportArgs) -> Pipeline:
     """Load the deals that are asked for, with a progress bar on a terminal."""
     if args.sample:
-        pipeline = load_sample(args.as_of)
-        return select(pipeline, milestone=args.milestone, tag=args.tag, owner=args.owner)
+        return select(load_sample(args.as_of), **_filters(args))
     with args.connect() as client, _terminal.loading(client.account) as progress:
         client.check_account()
         tags = client.api_version == "v2" and ("tag" in args.by or args.tag)
         important = ("missingImportantFields",) if client.api_version == "v2" else ()
         return load_pipeline(
             client,
-            milestone=args.milestone,
-            tag=args.tag,
-            owner=args.owner,
+            **_filters(args),
             embed=("tags", *important) if tags else important,
             as_of=args.as_of,
             workers=args.workers,
@@ -80,6 +81,32 @@ def _recorded(args: ReportArgs) -> Pipeline:
         return store.as_of(store.snapshots(name)["taken_at"].max(), name)
 
 
+def _filters(args: ReportArgs) -> dict[str, Any]:
+    """Return which deals are asked for, as `load_pipeline` and `select` take it."""
+    return {
+        "milestone": args.milestone,
+        "tag": args.tag,
+        "owner": args.owner,
+        "pipeline": args.pipeline or None,
+        "team": args.team or None,
+        "status": args.status or None,
+    }
+
+
+def verified(pipeline: Pipeline, args: ReportArgs) -> pd.DataFrame:
+    """Compare with the totals that the account itself adds up."""
+    with args.connect() as client:
+        return verify(client, pipeline)
+
+
+def _targets(args: ReportArgs) -> pd.DataFrame | None:
+    """Read the targets of a file, or the account's goals."""
+    if args.targets == GOALS:
+        with args.connect() as client:
+            return targets.from_goals(client, fiscal_year_start=args.fiscal_year_start)
+    return None if args.targets is None else targets.read_targets(args.targets)
+
+
 def figures(pipeline: Pipeline, past: Past, args: ReportArgs) -> Figures:
     """Make of a pipeline and its past the figures that are asked for."""
     if args.probability == "calibrated":
@@ -87,15 +114,13 @@ def figures(pipeline: Pipeline, past: Past, args: ReportArgs) -> Figures:
     if args.selection:
         # A snapshot is of a whole account, and a selection is not to be compared with it.
         past = Past()
-    if args.milestone is not None and not args.no_projection:
-        say(
-            "No projection: deals at one milestone tell nothing of those that were won.",
-            error=True,
-        )
+    projected = not args.no_projection and args.selects_won
+    if not args.no_projection and not projected:
+        say("No projection: nothing is selected that was won, to learn from.", error=True)
     pipeline, *snapshots = _in_home_currency([pipeline, *past.snapshots], args)
-    goals = None if args.targets is None else targets.read_targets(args.targets)
+    goals = _targets(args)
     if goals is not None:
-        for sentence in targets.unmatched(pipeline, goals):
+        for sentence in [*goals.attrs.get("left_out", ()), *targets.unmatched(pipeline, goals)]:
             say(f"Warning: {sentence}.", error=True)
     pairs = zip(past.snapshots, snapshots, strict=True)
     earlier = next((converted for day, converted in pairs if day is past.before), None)
@@ -113,7 +138,7 @@ def figures(pipeline: Pipeline, past: Past, args: ReportArgs) -> Figures:
         targets=goals,
         changes=None if earlier is None else history.changes(earlier, pipeline),
         changed_deals=None if earlier is None else history.changed_deals(earlier, pipeline),
-        projection=not args.no_projection and args.milestone is None,
+        projection=projected,
         snapshots=tuple(snapshots),
         before=earlier,
         web=f"https://{args.account}.capsulecrm.com" if args.account else "",

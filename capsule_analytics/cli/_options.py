@@ -19,12 +19,29 @@ DEALS = "Which deals"
 SUMS = "How they are summed"
 CHANGES = "What is compared"
 WRITTEN = "What is written"
+SENT = "Who is sent it"
 WHERE = "Where"
 OTHER = "Other options"
-_GROUPS = (ACCOUNT, MANY, DEALS, SUMS, CHANGES, WRITTEN, WHERE, OTHER)
+_GROUPS = (ACCOUNT, MANY, DEALS, SUMS, CHANGES, WRITTEN, SENT, WHERE, OTHER)
 
 TOKEN_VARIABLE = "CAPSULE_TOKEN"  # noqa: S105 - the name of a variable
+PASSWORD_VARIABLE = "CAPSULE_SMTP_PASSWORD"  # noqa: S105 - the name of a variable
+WEBHOOK_VARIABLE = "CAPSULE_SLACK_WEBHOOK"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _Targets(click.Path):
+    """A file of targets, or the word for the goals of the account."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401 - as click has it
+        """Take the word as it is."""
+        return value if value == GOALS else super().convert(value, param, ctx)
+
+
+GOALS = "capsule"
+"""What ``--targets`` is given in place of a file."""
+
+_TARGETS = _Targets(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _PLACES = ("sample", "account", "base_url", "accounts", "portfolio")
@@ -212,10 +229,112 @@ ACCOUNT_OPTIONS = (
 )
 """Which account, and how to reach it."""
 
+SENDING = (
+    Option(
+        "--email",
+        group=SENT,
+        multiple=True,
+        metavar="ADDRESS",
+        help="Mail a summary, with the charts and report.html; may be given several times.",
+    ),
+    Option(
+        "--slack",
+        group=SENT,
+        is_flag=True,
+        help=f"Post a summary to Slack, to the webhook in {WEBHOOK_VARIABLE} or its file.",
+    ),
+    Option(
+        "--smtp-host",
+        group=SENT,
+        needs="email",
+        metavar="NAME",
+        envvar="CAPSULE_SMTP_HOST",
+        show_envvar=True,
+        help="The mail server.",
+    ),
+    Option(
+        "--smtp-port",
+        group=SENT,
+        needs="email",
+        type=click.IntRange(1, 65_535),
+        metavar="PORT",
+        envvar="CAPSULE_SMTP_PORT",
+        show_envvar=True,
+        help="Its port; default 587, with tls 465.",
+    ),
+    Option(
+        "--smtp-security",
+        group=SENT,
+        needs="email",
+        type=click.Choice(["starttls", "tls", "none"]),
+        default="starttls",
+        show_default=True,
+        envvar="CAPSULE_SMTP_SECURITY",
+        show_envvar=True,
+        help="How the connection is secured; none only on this machine itself.",
+    ),
+    Option(
+        "--smtp-from",
+        group=SENT,
+        needs="email",
+        metavar="ADDRESS",
+        envvar="CAPSULE_SMTP_FROM",
+        show_envvar=True,
+        help="The address that the mail comes from.",
+    ),
+    Option(
+        "--smtp-user",
+        group=SENT,
+        needs="email",
+        metavar="NAME",
+        envvar="CAPSULE_SMTP_USER",
+        show_envvar=True,
+        help="Who logs in to the mail server; default nobody.",
+    ),
+    Option(
+        "--smtp-password-file",
+        group=SENT,
+        needs="email",
+        type=_FILE,
+        metavar="FILE",
+        help=f"File with the password; else it is read from {PASSWORD_VARIABLE}.",
+    ),
+    Option(
+        "--slack-webhook-file",
+        group=SENT,
+        needs="slack",
+        type=_FILE,
+        metavar="FILE",
+        help=f"File with the webhook's address; else it is read from {WEBHOOK_VARIABLE}.",
+    ),
+)
+"""Who is sent the report, and with what."""
+
 FILTERS = (
     Option("--milestone", group=DEALS, metavar="NAME", help="Only deals at this milestone."),
     Option("--tag", group=DEALS, metavar="NAME", help="Only deals with this tag."),
     Option("--owner", group=DEALS, metavar="NAME", help="Only deals of this owner (user name)."),
+    Option(
+        "--pipeline",
+        group=DEALS,
+        multiple=True,
+        metavar="NAME",
+        help="Only deals of this pipeline of Capsule's; of several given, any will do.",
+    ),
+    Option(
+        "--team",
+        group=DEALS,
+        multiple=True,
+        metavar="NAME",
+        help="Only deals of this team; of several given, any will do.",
+    ),
+    Option(
+        "--status",
+        group=DEALS,
+        multiple=True,
+        type=click.Choice(["open", "won", "lost"]),
+        help="Only deals that are open, won or lost; of several given, any will do.",
+    ),
 )
 """Which of its deals."""
 
@@ -258,6 +377,12 @@ REPORT_OPTIONS = (
         is_flag=True,
         help="Leave p10, p50 and p90 out of the portfolio's forecast: most of the time and"
         " memory of a large one.",
+    ),
+    Option(
+        "--verify",
+        group=ACCOUNT,
+        is_flag=True,
+        help="Compare the open deals with the totals that Capsule itself adds up (API v2).",
     ),
     *FILTERS,
     Option(
@@ -358,9 +483,10 @@ REPORT_OPTIONS = (
     Option(
         "--targets",
         group=CHANGES,
-        type=_FILE,
-        metavar="FILE",
-        help="Targets (period,currency,owner,target).",
+        type=_TARGETS,
+        metavar="FILE|capsule",
+        help="Targets: a file (period,currency,owner,pipeline,measure,target), or the account's "
+        "goals.",
     ),
     Option(
         "--changes-since",
@@ -374,8 +500,8 @@ REPORT_OPTIONS = (
         group=CHANGES,
         type=_NEW_FILE,
         metavar="FILE",
-        help="The snapshot store; default in the user's data folder. Where it knows the account, the"
-        " projection learns from its snapshots, and the last one is compared with.",
+        help="The snapshot store; default in the user's data folder. Where it knows the account,"
+        " the projection learns from its snapshots, and the last one is compared with.",
     ),
     Option(
         "--snapshot",
@@ -413,6 +539,7 @@ REPORT_OPTIONS = (
         is_flag=True,
         help="Write report.xlsx too: the tables as a workbook.",
     ),
+    *SENDING,
     Option(
         "--out",
         group=WHERE,

@@ -52,19 +52,20 @@ def past_of(pipeline: Pipeline, args: ReportArgs) -> Past:
             return Past()
         with history.open_store(args.store, read_only=True) as store:
             if not needed and pipeline.account not in store.accounts():
-                return _none(f"{store.path} has no snapshot of {pipeline.account}", args)
+                if args.store is not None:
+                    _tell_none(f"{store.path} has no snapshot of {pipeline.account}")
+                return Past()
             return _stored_past(store, pipeline, since)
     except (HistoryError, MissingExtraError) as error:
         if needed:
             raise
-        return _none(str(error), args)
+        _tell_none(str(error))
+        return Past()
 
 
-def _none(why: str, args: ReportArgs) -> Past:
-    """Do without snapshots, and say so where a store was named or is there."""
-    if args.store is not None or history.default_path().exists():
-        say(f"Without snapshots: {why}.", error=True)
-    return Past()
+def _tell_none(why: str) -> None:
+    """Say that the report does without snapshots, though a store was named or is there."""
+    say(f"Without snapshots: {why}.", error=True)
 
 
 def _sample_past(pipeline: Pipeline, since: date | None) -> Past:

@@ -137,6 +137,8 @@ def record_all(
 ) -> Iterator[tuple[str, pd.Series | CapsuleError | OSError]]:
     """Record several accounts at the same time, each with its own connection and rate limit.
 
+    Whatever goes wrong with one of them stops none of the others.
+
     Parameters
     ----------
     store
@@ -170,6 +172,17 @@ def record_all(
                 yield done.result()
             except (CapsuleError, OSError) as error:
                 yield waiting[done].label, error
+            except Exception as error:  # noqa: BLE001 - the others must not pay for it
+                yield waiting[done].label, _unexpected(error)
     finally:
         # An interrupted run must not wait for accounts that have not begun.
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _unexpected(error: Exception) -> CapsuleError:
+    """Say what should not happen as the commands say it of a single account."""
+    told = CapsuleError(
+        f"this should not happen, please report it: {type(error).__name__}: {error}"
+    )
+    told.__cause__ = error
+    return told

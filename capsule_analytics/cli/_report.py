@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from capsule_analytics._deals import Overdue, Period
+    from capsule_analytics.deliver import Security
 
 _EXAMPLE = """\b
 Examples:
@@ -40,6 +41,10 @@ class ReportArgs(AccountArgs):
     milestone: str | None
     tag: str | None
     owner: str | None
+    pipeline: tuple[str, ...]
+    team: tuple[str, ...]
+    status: tuple[str, ...]
+    verify: bool
     as_of: date | None
     overdue: Overdue
     by: tuple[str, ...]
@@ -53,7 +58,7 @@ class ReportArgs(AccountArgs):
     commit: float
     best_case: float
     target: float | None
-    targets: Path | None
+    targets: Path | str | None
     changes_since: date | None
     store: Path | None
     snapshot: bool
@@ -62,19 +67,46 @@ class ReportArgs(AccountArgs):
     formats: tuple[str, ...]
     html: bool
     xlsx: bool
+    email: tuple[str, ...]
+    slack: bool
+    smtp_host: str | None
+    smtp_port: int | None
+    smtp_security: Security
+    smtp_from: str | None
+    smtp_user: str | None
+    smtp_password_file: Path | None
+    slack_webhook_file: Path | None
     out: Path
 
     @property
     def selection(self) -> str:
         """The selection of deals in words; empty where all of the account's are loaded."""
-        chosen = {"milestone": self.milestone, "tag": self.tag, "owner": self.owner}
+        chosen = {
+            "milestone": self.milestone,
+            "tag": self.tag,
+            "owner": self.owner,
+            "pipeline": " or ".join(self.pipeline),
+            "team": " or ".join(self.team),
+            "status": " or ".join(self.status),
+        }
         return ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
+
+    @property
+    def selects_won(self) -> bool:
+        """Whether won deals are among the selected, as the projection needs them."""
+        return self.milestone is None and (not self.status or "won" in self.status)
+
+    @property
+    def records(self) -> bool:
+        """Whether the account is recorded; a configuration's ``snapshot`` is for live ones."""
+        return self.snapshot and self.live and self.as_of is None
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read, and that no file of the report may replace."""
-        files = (self.targets, self.rates, self.token_file)
-        return tuple(file for file in files if file is not None)
+        secrets = (self.token_file, self.smtp_password_file, self.slack_webhook_file)
+        files = (self.targets, self.rates, *secrets)
+        return tuple(file for file in files if file is not None and not isinstance(file, str))
 
 
 @click.command(
@@ -102,7 +134,11 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
         args.one_account()
     from capsule_analytics.report import mend, write_figures  # noqa: PLC0415 - not for --help
 
-    from . import _figures, _terminal  # noqa: PLC0415 - pandas takes a second that --help has not
+    from . import _deliver, _figures, _terminal  # noqa: PLC0415 - pandas takes a second that --help has not
+
+    delivery = None if args.portfolio is not None else _deliver.delivery(context, args)
+    if delivery is not None and delivery.recipients:
+        args = replace(args, html=True)  # the page goes along
 
     def placed() -> None:
         kept.words = f"the new report in {args.out} is whole"
@@ -117,9 +153,14 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
     def recorded() -> None:
         kept.words = "the snapshot is recorded, and no report was written"
 
-    figures = _figures.figures(*_figures.load(args, recorded), args)
+    pipeline, past = _figures.load(args, recorded)
+    if args.verify:
+        _terminal.verified(_figures.verified(pipeline, args))
+    figures = _figures.figures(pipeline, past, args)
     files = write_figures(figures, args.out, placed=placed)
     _terminal.summary(figures, files)
+    if delivery is not None:
+        delivery.send(figures, files)
 
 
 def main() -> None:

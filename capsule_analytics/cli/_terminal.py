@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import date
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -65,6 +66,27 @@ def loading(what: str) -> Iterator[Callable[[int], None]]:
     with progress:
         task = progress.add_task("", total=None)
         yield lambda records: progress.advance(task, records)
+
+
+def verified(table: pd.DataFrame) -> None:
+    """Print our sums beside Capsule's.
+
+    Parameters
+    ----------
+    table
+        As `load.verify` makes it.
+    """
+    console = _Console()
+    if table.empty:
+        console.print("Not verified: the server adds up no totals, or no deal is open.")
+        return
+    console.print("Verified against the totals that Capsule adds up itself:")
+    for row in table.itertuples():
+        what = f"{row.currency} {str(row.measure).replace('_', ' ')}"
+        theirs = "none" if isnan(row.capsule) else f"{row.capsule_currency} {row.capsule:,.2f}"
+        difference = "not comparable" if isnan(row.difference) else f"{row.difference:+,.2f}"
+        line = f"  {what}: ours {row.ours:,.2f}, Capsule {theirs}, difference {difference}"
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def announce_wait(account: str) -> Callable[[datetime], None]:

@@ -69,9 +69,9 @@ def by_month(
         lack one keep their own.
     ranges
         Add ``p10``, ``p50`` and ``p90`` of each row's total: what it would be if every stated
-        probability and date were right (what will probably be won: `projection`). With a correlation this needs the
-        extra ``risk``. The amount and probability of every open deal come into memory, some 60
-        bytes for each that differs, wherever the deals are held.
+        probability and date were right (what will probably be won: `projection`). With a
+        correlation this needs the extra ``risk``. The amount and probability of every open deal
+        come into memory, some 60 bytes for each that differs, wherever the deals are held.
     correlation
         How strongly deals rise and fall together in the ranges, 0 to 1 (see
         `capsule_analytics.risk`).

@@ -65,10 +65,10 @@ def open_by_milestone(pipeline: Pipeline, *, probability: Probability = None) ->
     >>> import capsule_analytics as ca
     >>> table = open_by_milestone(ca.load_sample())
     >>> table[["currency", "milestone", "open_deals", "open_value"]].head(3)
-      currency    milestone  open_deals  open_value
-    0      GBP       Lead          22    692173.5
-    1      GBP  Qualified          35    946775.0
-    2      GBP   Proposal          35   1209550.0
+      currency  milestone  open_deals  open_value
+    0      GBP       Lead          10    299875.0
+    1      GBP  Qualified          26    647775.0
+    2      GBP   Proposal          19    512350.0
     """
     deals = _open_deals(pipeline, probability)
     return _filled(deals, [], pipeline)

@@ -10,8 +10,9 @@ import orjson
 import pandas as pd
 
 from capsule_analytics import quality
+from capsule_analytics._kinds import CATEGORY, NUMBER, OBJECT
 from capsule_analytics.errors import HistoryError
-from capsule_analytics.schema import COLUMNS, DTYPES, STATUSES, TEXT, Column
+from capsule_analytics.schema import COLUMNS, STATUSES, TEXT, Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 DEAL_COLUMNS: tuple[Column, ...] = (
     *COLUMNS,
-    Column("tcv", "number", "total contract value in `currency`"),
-    Column("status", "category", "open, won or lost"),
+    Column("tcv", NUMBER, "total contract value in `currency`"),
+    Column("status", CATEGORY, "open, won or lost"),
 )
 """What a version of a deal holds: the whole frame, derived columns too, so that a later change
 of a definition does not rewrite the past."""
@@ -33,9 +34,6 @@ OPTIONAL = tuple(column.name for column in COLUMNS if column.optional)
 _BY_DAY = tuple(check for check in quality.CHECKS if check.by_day)
 """The checks whose results change from day to day with nothing changed in the deal. They are
 made anew when a day is read back."""
-
-_DATE = "date"
-"""Key under which a store keeps a date among custom fields."""
 
 Issues = dict[int, list[list[Any]]]
 
@@ -66,40 +64,26 @@ def to_arrow(frame: pd.DataFrame, *, dated: bool = False) -> pa.Table:
     if missing := sorted(columns - given - set(OPTIONAL)):
         raise HistoryError(f"the frame lacks the columns {', '.join(missing)}")
     whole = frame.assign(id=frame.index)
-    types = {
-        "text": pa.string(), "category": pa.string(), "object": pa.string(),
-        "integer": pa.int64(), "number": pa.float64(), "percent": pa.float64(),
-        "boolean": pa.bool_(), "date": pa.date32(), "timestamp": pa.timestamp("us"),
-    }  # fmt: skip
     arrays: dict[str, Any] = {}
     for column in DEAL_COLUMNS:
-        kind = types[column.kind]
+        stored = column.kind.arrow_type()
         if column.name not in given:
-            arrays[column.name] = pa.nulls(len(frame), kind)
+            arrays[column.name] = pa.nulls(len(frame), stored)
             continue
         values = whole[column.name]
-        match column.kind:
-            case "text" | "category":
-                values = values.astype(object)
-            case "date" | "timestamp":
-                values = values.dt.tz_convert(None).dt.as_unit("us")
-            case "object":
-                write = _dated_json if dated else _json
-                values = values.map(write, na_action="ignore").astype(object)
-        array = pa.array(values, from_pandas=True)
-        arrays[column.name] = array.cast(kind)
+        if column.kind is OBJECT and not dated:
+            values = values.map(_undated, na_action="ignore")
+        arrays[column.name] = pa.array(column.kind.to_arrow(values), from_pandas=True).cast(stored)
     return pa.table(arrays)
 
 
-def _json(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def _dated_json(value: object) -> str:
-    """Write custom fields with their dates marked, for JSON has none."""
+def _undated(value: object) -> object:
+    """Write the dates among custom fields as ISO text."""
     if isinstance(value, dict):
-        value = {key: {_DATE: one} if isinstance(one, date) else one for key, one in value.items()}
-    return _json(value)
+        return {
+            key: one.isoformat() if isinstance(one, date) else one for key, one in value.items()
+        }
+    return value
 
 
 def to_frame(table: pa.Table, optional: Sequence[str]) -> pd.DataFrame:
@@ -123,33 +107,10 @@ def to_frame(table: pa.Table, optional: Sequence[str]) -> pd.DataFrame:
 
 
 def _from_arrow(column: Column, values: pa.ChunkedArray) -> Any:  # noqa: ANN401 - pandas arrays
-    match column.kind:
-        case "category":
-            found = sorted(set(values.drop_null().to_pylist()))
-            labels = pd.Index(STATUSES if column.name == "status" else found, dtype=object)
-            return pd.Categorical(values.to_pylist(), categories=labels)
-        case "date" | "timestamp":
-            moments = values.cast("timestamp[us]").to_numpy().astype("datetime64[us]")
-            return pd.DatetimeIndex(moments).tz_localize("UTC")
-        case "object":
-            objects = np.empty(len(values), dtype=object)
-            objects[:] = [_object(text) for text in values.to_pylist()]
-            return objects
-        case "number" | "percent":
-            return values.to_numpy().astype(np.float64)
-    return pd.array(values.to_pylist(), dtype=DTYPES[column.kind])
-
-
-def _object(text: str | None) -> Any:  # noqa: ANN401 - tags or fields
-    if text is None:
-        return None
-    value = orjson.loads(text)
-    if isinstance(value, dict):
-        return {
-            key: date.fromisoformat(one[_DATE]) if isinstance(one, dict) and _DATE in one else one
-            for key, one in value.items()
-        }
-    return tuple(value) if isinstance(value, list) else value
+    found = column.kind.from_arrow(values.combine_chunks())
+    if column.name == "status":  # whose categories are all three, whatever there is
+        return found.set_categories(pd.Index(STATUSES, dtype=object))
+    return found
 
 
 def issues_to_text(pipeline: Pipeline) -> tuple[list[str], str]:

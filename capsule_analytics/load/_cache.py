@@ -81,10 +81,10 @@ class PageCache:
         try:
             state = orjson.loads(kept[1])
             saved, began = (datetime.fromisoformat(state[name]) for name in ("saved", "began"))
-            changes = state["changes"]
+            is_recent = datetime.now(UTC) - saved < _OLDEST
+            return Saved(began, state["changes"]) if is_recent else None
         except (KeyError, ValueError, TypeError):
             return None  # of another version
-        return Saved(began, changes) if datetime.now(UTC) - saved < _OLDEST else None
 
     def write(self, position: int, limit: int, body: bytes, headers: Mapping[str, str]) -> None:
         """Keep one page, unless the load has ended meanwhile."""

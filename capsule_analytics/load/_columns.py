@@ -13,6 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from capsule_analytics._kinds import (
+    BOOLEAN,
+    CATEGORY,
+    DATE,
+    INTEGER,
+    MOMENT,
+    NUMBER,
+    OBJECT,
+    PERCENT,
+    TEXTS,
+    Kind,
+)
+
 from . import _values as convert
 
 if TYPE_CHECKING:
@@ -20,7 +33,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from capsule_analytics.schema import Kind
 
 _TEXTS = frozenset({str, type(None)})
 _AT_ONCE = 10_000  # timestamps read at once
@@ -111,7 +123,7 @@ class Integers(Buffer):
 
     def extend(self, values: list[Any], first_row: int) -> None:
         """Take the values of a page."""
-        if set(map(type, values)) <= self._kinds:
+        if set(map(type, values)) <= self._kinds and (self._typed or convert.is_plain(values)):
             try:
                 self._values.extend(array("q", list(map(int, values))))
             except (ValueError, OverflowError):
@@ -224,14 +236,14 @@ class Timestamps(Buffer):
 
 
 BUFFERS: dict[Kind, type[Buffer]] = {
-    "text": Texts,
-    "integer": Integers,
-    "number": Numbers,
-    "percent": Numbers,
-    "boolean": Booleans,
-    "category": Labels,
-    "date": Days,
-    "timestamp": Timestamps,
-    "object": Buffer,
+    TEXTS: Texts,
+    INTEGER: Integers,
+    NUMBER: Numbers,
+    PERCENT: Numbers,
+    BOOLEAN: Booleans,
+    CATEGORY: Labels,
+    DATE: Days,
+    MOMENT: Timestamps,
+    OBJECT: Buffer,
 }
 """The buffer of each kind of column."""

@@ -36,6 +36,7 @@ OVERLAP = timedelta(minutes=10)
 
 _GRIDS = (1.0, 0.83, 0.67, 0.91, 0.59, 0.77)  # page sizes of the passes: other boundaries each
 _CHANGES_PAGE = 100
+_MORE_PASSES = 3  # that show the same, where ids come twice
 _ROUNDS = 4  # questions in a row, until two have the same answer
 _GRAIN = 1.05  # seconds after which a change must carry another time than the last
 
@@ -53,7 +54,7 @@ class Changes(NamedTuple):
     rows
         How often each is there.
     gone
-        Ids of what the account calls deleted or hidden, with the time that it gives.
+        What the account says of each id that it calls deleted or hidden.
     """
 
     pages: list[RawColumns]
@@ -62,13 +63,13 @@ class Changes(NamedTuple):
 
     @property
     def ids(self) -> set[int]:
-        """Ids of the changed records."""
+        """The ids of the changed records."""
         return {key for key, _, _ in self.rows if key is not None}
 
     @property
-    def stamps(self) -> set[tuple[int | None, str]]:
-        """Ids of the changed records with the times of their change."""
-        return {(key, stamp) for key, stamp, _ in self.rows}
+    def untimed(self) -> set[int]:
+        """The ids of what is called deleted or hidden, but not since when."""
+        return {key for key, said in self.gone.items() if " None;" in said}
 
     def agrees(self, other: Changes) -> bool:
         """Tell whether both say the same."""
@@ -117,14 +118,13 @@ class ChangeFeed:
             return None
         except _CannotTellError:
             return None
-        records = deleted.restricted + deleted.records
-        ids = identities({"id": [record["id"] for record in records]}, typed=self._client.api.TYPED)
-        # What has no readable id names no deal that could be here.
-        gone = {
-            key: str(record["deleted_at"])
-            for key, record in zip(ids, records, strict=True)
-            if key is not None
-        }
+        gone: dict[int, str] = {}
+        for how, records in (("deleted", deleted.records), ("hidden", deleted.restricted)):
+            raw = {"id": [record["id"] for record in records]}
+            ids = identities(raw, typed=self._client.api.TYPED)
+            for key, record in zip(ids, records, strict=True):
+                if key is not None:  # what has none names no deal that could be here
+                    gone[key] = f"{gone.get(key, '')}{how} {record['deleted_at']};"
         return Changes(pages, rows, gone)
 
     def settle(self, last: Changes | None = None) -> Changes | None:
@@ -359,27 +359,28 @@ class _Passes:
         """Read until a pass went by in quiet, or until nothing can have slipped between pages."""
         evidence = _Evidence()
         evidence.hear(before)
-        alike: Pass | None = None  # the pass before, if it was quiet but could not be counted
+        alike: list[Pass] = []  # the passes before, if they were quiet but could not be counted
         forget = True
         for grid in _GRIDS:
             if forget:
-                self._afresh(every=alike is not None)
+                self._afresh(every=bool(alike))
                 evidence.windows.clear()
             seen = self._pass(1.0 if alike else grid, 1 if alike else self._workers)
             evidence.see(seen)
             if (after := feed.ask()) is None:
                 return self.until_two_agree()
             evidence.hear(after)
-            quiet = seen.consistent and before.agrees(after)
-            if quiet and self._is_proven(seen, after, alike):
+            quiet = before.agrees(after)
+            if quiet and seen.consistent and self._is_proven(seen, after, alike):
                 return self._result(after, self._seen - seen.ids)
-            forget = self._filtered or self._every or not evidence.is_named
-            before, alike = after, None
-            if quiet and not seen.counted:
-                alike, forget = seen, True
+            before = after
+            if quiet:  # then nothing explains what could not be counted: see whether it stays so
+                alike, forget = [*alike, seen] if seen.consistent else [], True
                 if after.rows:  # no change may hide behind an earlier one of the same second
                     self._client.transport.wait(_GRAIN)
-            elif not forget:
+                continue
+            forget, alike = self._filtered or self._every or not evidence.is_named, []
+            if not forget:
                 found = self._if_covered(feed, evidence, after)
                 if isinstance(found, Reading):
                     return found
@@ -391,19 +392,23 @@ class _Passes:
             "missed; try again when fewer people are working in it"
         )
 
-    def _is_proven(self, seen: Pass, after: Changes, alike: Pass | None) -> bool:
+    def _is_proven(self, seen: Pass, after: Changes, alike: list[Pass]) -> bool:
         """Tell whether a pass between two equal answers is the list as it was then.
 
         It is if as many different ids were seen as the list was long. Records that cannot be told
-        apart cannot be counted so; they must stand where they stood in the pass before.
+        apart cannot be counted so; they must stand where they stood in the pass before. If an id
+        comes twice, the server may have no order that holds still: then it takes more passes.
         """
         if not self._is_as_told(seen.totals, seen.length):
             return False
-        if not seen.counted and (alike is None or not alike.shows_the_same(seen)):
-            return False
+        if not seen.counted:
+            enough = 1 if seen.distinct else _MORE_PASSES
+            last = alike[-enough:]
+            if len(last) < enough or not all(map(seen.shows_the_same, last)):
+                return False
         changed = {key: stamp for key, stamp, _ in after.rows}
         if self._filtered:  # which of them belong here, the answer does not tell
-            both = self._stamps.keys() & changed.keys()
+            both = self._stamps.keys() & changed.keys() - {None}
             return all(str(self._stamps[key]) == changed[key] for key in both)
         return changed.keys() <= self._stamps.keys()
 
@@ -519,7 +524,7 @@ class _Passes:
         if answer is not None and not self._filtered:
             for page in answer.pages:
                 ids = identities(page, typed=self._client.api.TYPED)
-                self._assembler.replace(
+                self._assembler.renew(
                     _only(page, [n for n, key in enumerate(ids) if key is not None])
                 )
         return Reading(self._assembler, self._began, frozenset(gone), self._passes)

@@ -7,11 +7,13 @@ of the frame and not that of the records as Python objects.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from capsule_analytics import _kinds as kinds
 from capsule_analytics import quality
 from capsule_analytics.errors import DataError
 from capsule_analytics.schema import (
@@ -49,12 +51,15 @@ class Wants(NamedTuple):
         Whether an owner goes by several names.
     definitions
         Whether any has custom fields.
+    currencies
+        Whether anything came whose currency could be checked.
     """
 
     milestones: frozenset[int]
     lost_reasons: bool
     usernames: bool
     definitions: bool
+    currencies: bool
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class Assembler:
             for column in COLUMNS
         }
         # Not in the frame: reasons have names that can change, so their ids tell what counts.
-        self._reasons = BUFFERS["integer"]("lost_reason_id", self._problems, typed=typed)
+        self._reasons = BUFFERS[kinds.INTEGER]("lost_reason_id", self._problems, typed=typed)
 
     def add(self, page: RawColumns) -> None:
         """Take one page of raw records."""
@@ -110,7 +115,7 @@ class Assembler:
         self._reasons.extend(page.get("lost_reason_id", [None] * count), self._rows)
         self._rows += count
 
-    def replace(self, page: RawColumns) -> None:
+    def renew(self, page: RawColumns) -> None:
         """Take records in place of those of the same ids that pages brought before."""
         if self._replaced_from is None:
             self._replaced_from = self._rows
@@ -127,6 +132,7 @@ class Assembler:
             lost_reasons=not done["lost_reason_id"].isna().all(),
             usernames=bool(_of_several_names(done["owner_id"], done["owner"])),
             definitions=any(held is not None for held in done["fields"]),
+            currencies=self._rows > 0,
         )
 
     def finish(
@@ -189,7 +195,12 @@ def _identities(ids: pd.arrays.IntegerArray) -> tuple[NDArray[np.int64], list[qu
     """Return the ids; records without one get negative ones, so that none is lost."""
     missing = np.flatnonzero(ids.isna())
     values = np.array(ids.to_numpy(dtype=np.int64, na_value=0))
-    values[missing] = values.min(initial=0) - 1 - np.arange(len(missing))
+    lowest = int(values.min(initial=0))
+    if lowest - len(missing) >= np.iinfo(np.int64).min:
+        values[missing] = lowest - 1 - np.arange(len(missing))
+    else:  # an id stands at the very end of the numbers: take what is free before it
+        taken = set(values.tolist())
+        values[missing] = list(islice((n for n in count(-1, -1) if n not in taken), len(missing)))
     return values, [
         quality.Finding(int(values[row]), "missing_id", "kept under a negative number")
         for row in missing
@@ -202,13 +213,13 @@ def _frame(columns: dict[str, Any], keep: NDArray[np.intp], index: pd.Index) -> 
     for column in COLUMNS[1:]:
         part = columns.pop(column.name)[keep]
         match column.kind:
-            case "text":
+            case kinds.TEXTS:
                 part = pd.array(part, dtype=TEXT)
-            case "percent":
+            case kinds.PERCENT:
                 part = part / 100
-            case "date" | "timestamp":
+            case kinds.DATE | kinds.MOMENT:
                 part = pd.DatetimeIndex(part).tz_localize("UTC")
-            case "category":
+            case kinds.CATEGORY:
                 part = part.remove_unused_categories()  # those of records that were replaced
             case _ if column.optional and pd.isna(part).all():
                 continue

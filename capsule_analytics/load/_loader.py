@@ -173,7 +173,7 @@ def _setting(
     definitions = client.fetch_reference("definitions") if wants.definitions else []
     return Setting(
         milestones=table,
-        currencies=_currencies(client),
+        currencies=_currencies(client) if wants.currencies else [],
         lost_reasons=counting_reasons(reasons),
         usernames={
             one["id"]: one["username"]
@@ -235,23 +235,23 @@ def load_changes(
     The changes, or None if the server cannot tell them, or says that the account has another
     number of deals than these and the earlier ones make, so that everything must be loaded.
 
-    Notes
-    -----
-    Capsule does not tell since when a deal is hidden, and may go on telling it of one that was
-    shown again. So each that did not change is asked for: what the server shows is there.
-
     Raises
     ------
     CapsuleError
         If the account cannot be read.
+
+    Notes
+    -----
+    Capsule does not tell since when a deal is hidden, and may go on telling it of one that was
+    shown again. So each that did not change is asked for: what the server shows is there.
     """
     api = client.api
     milestones = client.fetch_milestones()
     began = client.transport.server_time or datetime.now(UTC)
     if (changes := ChangeFeed(client, since, embed).settle()) is None:
         return None
-    untimed = [key for key, when in changes.gone.items() if when == "None" and key >= 0]
-    if len(doubtful := [key for key in untimed if key not in changes.ids]) > _MOST_DOUBTFUL:
+    doubtful = [key for key in changes.untimed - changes.ids if key >= 0]
+    if len(doubtful) > _MOST_DOUBTFUL:
         return None
     shown = client.fetch_shown(doubtful, embed)
     assembler = Assembler(typed=api.TYPED)

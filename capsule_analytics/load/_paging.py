@@ -7,7 +7,9 @@ works out whether anything can have slipped between them.
 
 from __future__ import annotations
 
+import math
 import sys
+import time
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from operator import ge
@@ -104,6 +106,12 @@ class Pass:
     def length(self) -> int:
         """How many records were seen, those without an id among them."""
         return sum(len(window.ids) for window in self.windows)
+
+    @property
+    def distinct(self) -> bool:
+        """Whether no id came twice."""
+        found = [key for window in self.windows for key in window.ids if key is not None]
+        return len(found) == len(set(found))
 
     @property
     def counted(self) -> bool:
@@ -209,15 +217,18 @@ class _Reading:
         self._horizon = pages.first  # the first position not yet asked for
         self._stride = 1
         self._ahead = 1
+        self._runs = False
         self._gaps: list[tuple[int, int]] = []
-        self._under_way: dict[Future[Page], tuple[int, int]] = {}
+        self._under_way: dict[Future[tuple[Page, float, float]], tuple[int, int]] = {}
+        self._waited = math.inf  # seconds that an answer takes on its way, at least
+        self._worked = 0.0  # seconds that all pages took here
         self._failures: dict[int, CapsuleError] = {}
 
     def run(self, pool: ThreadPoolExecutor) -> None:
         """Read page after page, several at a time once the server's page size is known."""
         while True:
             while len(self._under_way) < self._ahead and (ask := self._next()) is not None:
-                self._under_way[pool.submit(self._pages.fetch, *ask)] = ask
+                self._under_way[pool.submit(self._fetch, *ask)] = ask
             if not self._under_way:
                 break
             done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
@@ -225,11 +236,35 @@ class _Reading:
                 position, asked = self._under_way.pop(future)
                 error = future.exception()
                 if error is None:
-                    self._receive(position, asked, future.result())
+                    page, waited, worked = future.result()
+                    before = time.thread_time()
+                    self._receive(position, asked, page)
+                    self._waited = min(self._waited, waited)
+                    self._worked += worked + time.thread_time() - before
+                    self._set_pace()
                 elif isinstance(error, CapsuleError):
                     self._failures[position] = error
                 else:
                     raise error
+
+    def _fetch(self, position: int, asked: int) -> tuple[Page, float, float]:
+        """Fetch a page; tell how long it was waited for, and how much work it was."""
+        began, idle = time.perf_counter(), time.thread_time()
+        page = self._pages.fetch(position, asked)
+        worked = time.thread_time() - idle
+        return page, time.perf_counter() - began - worked, worked
+
+    def _set_pace(self) -> None:
+        """Have as many pages under way as are read while one is waited for.
+
+        More would wait for each other, since one of them is read at a time.
+        """
+        # A short first page is most often the whole list: look one page further before running.
+        if self._runs:
+            pages = len(self._windows) + 1
+            pays = 1.5 + self._waited * pages / max(self._worked, 1e-9)
+            least = min(self._ahead, 2)  # the pages under way have left the single file
+            self._ahead = int(min(max(pays, least), self._pages.workers))
 
     def _next(self) -> tuple[int, int] | None:
         """Return what to ask for next; after a failure, nothing new is begun."""
@@ -263,9 +298,7 @@ class _Reading:
             self._stride = max(self._stride, self._pages.step(page.size))
         elif page.more is None and reached < position + self._pages.step(asked):
             self._gaps.append((reached, asked - page.size))
-        # A short first page is most often the whole list: look one page further before running.
-        if page.more or page.size >= self._limit or len(self._windows) > 1:
-            self._ahead = self._pages.workers
+        self._runs = bool(page.more) or page.size >= self._limit or len(self._windows) > 1
 
     def _bound(self, position: int, asked: int, size: int, ids: list[int | None]) -> None:
         """Refuse what would go on for ever, or fill the memory."""

@@ -26,6 +26,7 @@ _USUAL = "2026-03-31T09:15:00Z"
 _FIRST, _LAST = np.datetime64("1900-01-01"), np.datetime64("2199-12-31T23:59:59")
 _NONE = type(None)
 _LEAST, _MOST = -(2**63), 2**63 - 1
+_INEXACT = 2**53  # from here on not every whole number is a float
 HUGE = 1e18  # no amount is as large, and much larger ones would make totals infinite
 _SHOWN = 80
 
@@ -88,7 +89,7 @@ def _number(
         return math.nan
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
-            number = float(value)
+            number = float(value) if is_plain([value]) else math.nan
         except (ValueError, OverflowError):
             number = math.nan
         if abs(number) < below:
@@ -107,7 +108,7 @@ def integers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> pd
     Nullable integers, shape (n,); missing where absent, unreadable or not whole.
     """
     mask = np.array([v is None for v in raw], dtype=bool)
-    if set(map(type, raw)) <= ({int, _NONE} if typed else {str, _NONE}):
+    if set(map(type, raw)) <= ({int, _NONE} if typed else {str, _NONE}) and is_plain(raw):
         try:
             given = raw if None not in raw else [0 if v is None else v for v in raw]
             values = np.fromiter(map(int, given), dtype=np.int64, count=len(raw))
@@ -129,12 +130,18 @@ def integers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> pd
     return pd.arrays.IntegerArray(values, mask)
 
 
+def is_plain(raw: Raw) -> bool:
+    """Tell whether no text has an underscore, which Python takes for a part of a number."""
+    return not any("_" in value for value in raw if type(value) is str)
+
+
 def _exact_integer(value: str | float) -> int:
-    """Avoid the detour over float, which is not exact beyond 2**53."""
+    """Avoid the detour over float, where what is not exact beyond 2**53 could be another's id."""
     try:
-        return int(value)
+        number = value if isinstance(value, float) else int(value)
     except ValueError:
-        return int(float(value))
+        number = float(value)
+    return int(number) if isinstance(number, int) or abs(number) < _INEXACT else _MOST + 1
 
 
 def booleans(name: str, raw: Raw, problems: list[Problem]) -> pd.arrays.BooleanArray:

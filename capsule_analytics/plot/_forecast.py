@@ -164,15 +164,8 @@ def _draw(
         Patch(label=label, **fill) for key, (label, fill) in chart.fills.items() if key in used
     ]
     if "range" in used:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=INK,
-                linewidth=1.1,
-                label="P10 to P90 if probabilities and dates are right",
-            )
-        )
+        words = "P10 to P90 if probabilities and dates are right"
+        handles.append(Line2D([], [], color=INK, linewidth=1.1, label=words))
     if times is not None:
         handles += times.as_of_handle()
     head(board, title, about=about(table), handles=handles)

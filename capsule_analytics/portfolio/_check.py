@@ -68,11 +68,7 @@ def _of_file(system: Any, file: str) -> Iterator[tuple[str, str, str]]:  # noqa:
     except (OSError, pa.ArrowException) as error:
         yield "corrupt", "error", " ".join(str(error).split())
         return
-    kinds = {
-        "integer": pa.int64(), "number": pa.float64(), "percent": pa.float64(),
-        "boolean": pa.bool_(), "date": pa.date32(), "timestamp": pa.timestamp("us", "UTC"),
-    }  # fmt: skip
-    expected = {column.name: kinds.get(column.kind, pa.string()) for column in DEAL_COLUMNS}
+    expected = {column.name: column.kind.arrow_type("UTC") for column in DEAL_COLUMNS}
     needed = {column.name for column in DEAL_COLUMNS if not column.optional}
     if "status" not in held.names:
         yield "corrupt", "error", "has no column status: open, won and lost cannot be told apart"

@@ -8,3 +8,5 @@ from ._record import track_words
 from ._totals import Projected
 
 __all__ = ["Basis", "Projected", "Projection", "fit", "track_words"]
+
+__dir__ = __all__.copy  # what completion offers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -209,6 +209,12 @@ class Projection:
             f"snapshots{thin}>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show the coming months in a notebook."""
+        from capsule_analytics._notebook import projection_card  # noqa: PLC0415 - notebooks only
+
+        return projection_card(self)
+
     def distribution(
         self, start: date | str, end: date | str, currency: str | None = None
     ) -> Projected:
@@ -331,11 +337,12 @@ class Projection:
         >>> table.columns.tolist()[:4], str(table["month"].iloc[0])
         (['month', 'currency', 'won_value', 'open_value'], '2026-10')
         """
-        self._check(months, period, by)
+        self._check(months, by)
+        placing = Placing.of(self.as_of, period=period, fiscal_year_start=fiscal_year_start)
         now = int(month_of(self._fitted.today + 1))
-        placing = Placing(self.as_of, period=period, fiscal_year_start=fiscal_year_start)
-        ahead = (np.arange(now, now + months) - 23640).astype("datetime64[M]")
-        numbers = np.unique(placing.buckets(ahead.astype("datetime64[s]")))
+        coming = (np.arange(now, now + months) - 23640).astype("datetime64[M]")
+        numbers = placing.buckets(coming.astype("datetime64[s]"))
+        numbers = np.unique(numbers)
         length = _LENGTHS[period]
         offset = 0 if period == "month" else fiscal_year_start - 1
         rows: list[dict[str, Any]] = []
@@ -461,8 +468,8 @@ class Projection:
         >>> import capsule_analytics as ca
         >>> record = fit(ca.load_sample()).track_record()
         >>> pounds = record[record["currency"] == "GBP"]
-        >>> ca.projection.track_words(pounds)
-        'the last 12 months: 10 inside the range'
+        >>> len(pounds), bool(pounds["inside"].mean() > 0.5)
+        (12, True)
         """
         if not isinstance(months, int | np.integer) or not 1 <= months <= LOOKED_BACK:
             raise ArgumentError(f"months must be 1 to {LOOKED_BACK}, not {months!r}")
@@ -524,7 +531,7 @@ class Projection:
         Parameters
         ----------
         changes
-            What changes by deal: ``{1459: {"milestone": "Negotiation", "probability": 0.8}}``, or
+            What changes by deal: ``{1587: {"milestone": "Negotiation", "probability": 0.8}}``, or
             a frame indexed by id. Of ``milestone`` (its name, or id), ``expected_close`` (a day or
             None), ``probability`` (0 to 1), ``tcv``, ``owner``. A deal that moves to another
             milestone has just arrived there.
@@ -562,11 +569,9 @@ class Projection:
             raise ArgumentError(f"no open deal has the id {missing[0]!r}")
         return np.isin(held, np.asarray(list(ids), dtype=np.int64))
 
-    def _check(self, months: int, period: str, by: str | None) -> None:
+    def _check(self, months: int, by: str | None) -> None:
         if not isinstance(months, int | np.integer) or not 1 <= months <= LONGEST:
             raise ArgumentError(f"months must be 1 to {LONGEST}, not {months!r}")
-        if period not in get_args(Period):
-            raise ArgumentError(f"period must be one of month, quarter, year, not {period!r}")
         if by is not None and by not in _GROUPS:
             raise ArgumentError(f"a projection splits by {', '.join(_GROUPS)}, not {by!r}")
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ._new_business import Values
 
 CELLS = 1500
-NODES = 13
+NODES = 11
 _TAIL = 1e-13
 
 

@@ -63,6 +63,36 @@ PROJECTION_AMOUNTS = (
 MONTHS_AHEAD = 6
 """How far the projection of a report looks, the month of the as-of day included."""
 
+MEANINGS = {
+    "Projection": (
+        "What will have been won in a period: won already, from open deals whenever they "
+        "close, and from business that is not in the list yet. Learnt from what earlier deals "
+        "became."
+    ),
+    "P10, P50, P90 of the projection": (
+        "The outcome is below P10 once in ten times, below P50 five times and below P90 nine "
+        "times, as far as the track record bears it out."
+    ),
+    "Track record": ("What was projected for past months, beside what they brought."),
+    "Weighted value": (
+        "TCV times the stated probability of each open deal, in the month of its expected "
+        "close: what would be won on average if every stated probability and date were right."
+    ),
+    "P10, P50, P90 of the weighted forecast": (
+        "The spread that chance alone would leave if every stated probability and date were "
+        "right. They seldom are, so the outcome lies outside far more often than twice in "
+        "ten."
+    ),
+    "Expected value": ("Won, and of open deals the weighted value; in a projection, its mean."),
+    "Stake": ("TCV times the chance that the deal is won within a year."),
+    "Win rate": (
+        "Won divided by won and lost; deals lost for a reason that the account leaves out of "
+        "its conversion rate are not counted. rate_of_all counts them as lost."
+    ),
+}
+"""What the figures of a report mean, in the words of the workbook and the page."""
+
+_LAST_SHEETS = ("Opportunities", "Data quality", "Rates")
 _TRACK_AMOUNTS = ("expected_value", "p10", "p50", "p90", "actual_value")
 _CHANCES = ("won_this_month", "won_this_quarter", "won_within_year", "won_ever")
 REVENUE_AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
@@ -324,8 +354,10 @@ class Figures:
         """The open deals that need someone, as `attention.needing` gives them, with ``link``."""
         options = self.options
         table = attention.needing(self.pipeline, options.before, options.snapshots, self.projection)
-        links = f"{options.web}/opportunity/" + table["id"].astype(str) if options.web else pd.NA
-        return table.assign(link=links).astype({"link": TEXT})
+        if not options.web:
+            return table.assign(link=pd.array([pd.NA] * len(table), dtype=TEXT))
+        links = (f"{options.web}/opportunity/" + table["id"].astype(str)).astype(TEXT)
+        return table.assign(link=links.where(table["id"] > 0))  # others have no id in Capsule
 
     @cached_property
     def ended(self) -> pd.DataFrame:
@@ -521,7 +553,12 @@ class Figures:
             "changed_deals": ("Changed deals", options.changed_deals, ("value",), ()),
             "attention": ("Need someone", self.needs, ("tcv", "stake"), ()),
             "projected_deals": ("Projected deals", self.projected_deals, ("tcv",), ()),
-            "forecast": ("Forecast", forecast_columns(self.forecast), FORECAST_AMOUNTS, ()),
+            "forecast": (
+                "Weighted forecast",
+                forecast_columns(self.forecast),
+                FORECAST_AMOUNTS,
+                (),
+            ),
             "revenue": ("Revenue", self.revenue, REVENUE_AMOUNTS, ()),
             "scenarios": ("Categories", self.categories, _CATEGORY_AMOUNTS, ()),
             "targets": ("Targets", self.attainment, _TARGET_AMOUNTS, ()),
@@ -534,6 +571,58 @@ class Figures:
             for file, (title, frame, amounts, days) in sheets.items()
             if frame is not None
         )
+
+    @cached_property
+    def workbook(self) -> dict[str, pd.DataFrame]:
+        """The sheets of the workbook by title: those of `sheets`, and what the page shows beside.
+
+        In the order of the page: what will probably be won, what needs someone, the weighted
+        forecast, then how the account works, its deals and their quality, and what figures mean.
+        """
+        files = {sheet.title: sheet.frame for sheet in self.sheets}
+        last = {title: files.pop(title) for title in _LAST_SHEETS if title in files}
+        how = {
+            "Win rates by owner": self.win_rates_by_owner,
+            "Win rates by quarter": self.win_rates_by_quarter,
+            "Lost reasons": self.lost_reasons,
+            "Conversion": self.conversion,
+            "Velocity": self.velocity,
+            "Slippage by owner": self.slippage_by_owner,
+            "Quality by owner": self.quality_by_owner,
+        }
+        shown = {title: table for title, table in how.items() if table is not None and len(table)}
+        first = {"Outlook": self.outlook_table} if self.outlook else {}
+        meanings = pd.DataFrame(list(MEANINGS.items()), columns=["figure", "meaning"])
+        return first | files | shown | last | {"How figures are made": meanings}
+
+    @cached_property
+    def outlook_table(self) -> pd.DataFrame:
+        """`outlook` as a table: two rows a currency, its month and its quarter.
+
+        ``currency``, ``period``, ``won_value``, ``expected_value``, ``p10``, ``p90``, ``against``
+        (the amount that the quarter is held against) and ``in_words``.
+        """
+        rows = [
+            {
+                "currency": one.currency,
+                "period": period.name,
+                "won_value": period.won,
+                "expected_value": period.expected,
+                "p10": period.low,
+                "p90": period.high,
+                "against": one.against.amount if one.against and period is one.quarter else np.nan,
+                "in_words": one.sentence if period is one.month else None,
+            }
+            for one in self.outlook
+            for period in (one.month, one.quarter)
+        ]
+        return pd.DataFrame(rows).astype({"currency": TEXT, "in_words": TEXT})
+
+    def _repr_html_(self) -> str:
+        """Show what the report leads with, in a notebook."""
+        from capsule_analytics._notebook import figures_card  # noqa: PLC0415 - notebooks only
+
+        return figures_card(self)
 
     @cached_property
     def charts(self) -> dict[str, pd.DataFrame]:

@@ -85,8 +85,7 @@ def write_figures(
         if options.xlsx:
             from ._workbook import write_workbook  # noqa: PLC0415 - needs an extra
 
-            sheets = {sheet.title: sheet.frame for sheet in figures.sheets}
-            write_workbook(sheets, staging / "report.xlsx")
+            write_workbook(figures.workbook, staging / "report.xlsx")
         names = sorted(staging.iterdir(), key=lambda path: (_order(path), path.name))
     return [folder / path.name for path in names]
 

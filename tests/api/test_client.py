@@ -16,11 +16,13 @@ from sandbox_account import ACME, account, deal
 
 import capsule_analytics as ca
 from capsule_analytics import CapsuleClient
+from capsule_analytics.api import Query
 from capsule_analytics.errors import (
     ApiError,
     ArgumentError,
     AuthenticationError,
     CapsuleError,
+    DataError,
     NotFoundError,
 )
 from capsule_analytics.sandbox import Account, Sandbox
@@ -669,3 +671,20 @@ def test_a_server_that_repeats_the_token_is_quoted_without_it(before: int) -> No
     ):
         client.get_opportunity(1)
     assert "s3" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_page_of_more_parts_than_were_asked_for_is_not_even_parsed(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = b"<opportunity/>" * 30_000 if version == "v1" else b",".join([b"{}"] * 30_000)
+    body = (
+        b"<opportunities>" + inner + b"</opportunities>"
+        if version == "v1"
+        else b'{"opportunities":[' + inner + b"]}"
+    )
+    with CapsuleClient("acme", "t0ken", api_version=version) as client:
+        monkeypatch.setattr(client.transport, "call", lambda _, parse: parse(body, {}))
+        monkeypatch.setattr(client.api, "parse_page", lambda *_: pytest.fail("it was parsed"))
+        with pytest.raises(DataError, match="more than 20,000 parts, where 3 records"):
+            client.fetch_page(Query(), client.api.FIRST, 3)

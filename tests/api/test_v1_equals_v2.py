@@ -90,10 +90,17 @@ def test_what_v1_does_not_send_is_missing_there(both: Pair, column: str) -> None
     assert v2.notna().any()
 
 
-def test_the_findings_are_equal(both: Pair) -> None:
+def told_by_v1(made: ca.Pipeline) -> pd.DataFrame:
+    """Leave out the findings that need times which only API v2 tells."""
+    issues = made.issues
+    return issues[~issues["check"].isin(["stale", "neglected"])].reset_index(drop=True)
+
+
+def test_the_findings_are_equal_in_what_v1_tells(both: Pair) -> None:
     v1, v2 = both
-    pd.testing.assert_frame_equal(v1.issues, v2.issues)
+    pd.testing.assert_frame_equal(v1.issues, told_by_v1(v2))
     assert len(v1.issues) > 20
+    assert len(v2.issues) > len(v1.issues)
 
 
 def test_the_milestones_are_equal_in_what_v1_tells(both: Pair) -> None:
@@ -125,7 +132,7 @@ def test_filters_select_the_same(sandbox: Sandbox) -> None:
         pd.testing.assert_frame_equal(
             v1.opportunities[BOTH], v2.opportunities[BOTH], check_categorical=False
         )
-        pd.testing.assert_frame_equal(v1.issues, v2.issues)
+        pd.testing.assert_frame_equal(v1.issues, told_by_v1(v2))
 
 
 def test_saved_pages_give_the_same_frame(sandbox: Sandbox, both: Pair) -> None:

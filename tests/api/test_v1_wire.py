@@ -192,7 +192,7 @@ def test_text_that_xml_cannot_carry_is_refused(text: str) -> None:
 
 
 def test_every_element_is_read_as_text_under_the_names_of_the_frame() -> None:
-    found, more = _v1.parse_page(OPPORTUNITY, {})
+    found, more, _ = _v1.parse_page(OPPORTUNITY, {})
     assert more is None  # v1 never tells
     assert {name: values[0] for name, values in found.items() if values[0] is not None} == {
         "id": "43",
@@ -471,3 +471,42 @@ def test_what_is_written_can_be_read_as_xml_by_others() -> None:
         "name": "a < b",
         "value": "1.10",
     }
+
+
+class TestNothingUnseen:
+    """What stands in a list is read or refused; it does not vanish."""
+
+    @pytest.mark.parametrize(
+        "record",
+        [
+            b"<Opportunity><id>1</id></Opportunity>",
+            b'<c:opportunity xmlns:c="urn:c"><id>1</id></c:opportunity>',
+            b'<opportunity xmlns="urn:c"><id>1</id></opportunity>',
+            b"<opportunity><ID>1</ID></opportunity>",
+            b'<opportunity xmlns:c="urn:c"><id>1</id><c:value>3</c:value></opportunity>',
+        ],
+    )
+    def test_another_spelling_is_refused(self, record: bytes) -> None:
+        with pytest.raises(DataError, match="has a <"):
+            _v1.parse_page(b"<opportunities>" + record + b"</opportunities>", {})
+
+    @pytest.mark.parametrize("name", ["DeletedOpportunity", "deletedopportunity"])
+    def test_so_it_is_among_the_deleted(self, name: str) -> None:
+        body = f"<deletedOpportunities><{name}><id>1</id></{name}></deletedOpportunities>"
+        with pytest.raises(DataError, match="where <deletedOpportunity> belongs"):
+            _v1.parse_deleted(body.encode(), {})
+
+    def test_mixed_content_is_read_whole(self) -> None:
+        body = (
+            b"<opportunities><opportunity><id>1</id><name>A <b>big</b> deal</name></opportunity>"
+            b"<opportunity><id>2</id><name>plain</name></opportunity></opportunities>"
+        )
+        assert _v1.parse_page(body, {}).columns["name"] == ["A big deal", "plain"]
+
+    def test_a_field_that_comes_twice_is_no_single_value(self) -> None:
+        body = (
+            b"<opportunities><opportunity><id>1</id><value>10</value><value>20</value>"
+            b"<name>same</name><name>same</name></opportunity></opportunities>"
+        )
+        found = _v1.parse_page(body, {}).columns
+        assert (found["value"], found["name"]) == (["10 / 20"], ["same"])

@@ -10,12 +10,16 @@ from commands import invoked
 from sandbox_account import account
 
 from capsule_analytics import history
+from capsule_analytics.cli import _recording
 from capsule_analytics.cli._accounts import read_accounts
-from capsule_analytics.errors import ConfigError
+from capsule_analytics.errors import CapsuleError, ConfigError
 from capsule_analytics.sandbox import Fault, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from capsule_analytics import CapsuleClient
+    from capsule_analytics.history import Store
 
 TOKENS = {"acme": "t0ken-of-acme", "bolt": "t0ken-of-bolt", "crow": "t0ken-of-crow"}
 
@@ -90,6 +94,27 @@ def test_one_that_fails_is_told_and_the_others_recorded(
     assert done.returncode == 1
     assert done.stderr.startswith("Error: crow: ")
     assert kinds(store) == {"acme": ["full", "incremental"], "bolt": ["full"], "crow": ["full"]}
+
+
+def test_not_even_a_fault_of_ours_stops_the_others(
+    accounts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("acme", "bolt"):
+        monkeypatch.setenv(f"{name.upper()}_TOKEN", TOKENS[name])
+    record = _recording.record
+
+    def faulty(store: Store, client: CapsuleClient, *rest: Any, **more: Any) -> str:
+        if client.account == "bolt":
+            raise KeyError("surprise")
+        return record(store, client, *rest, **more)
+
+    monkeypatch.setattr(_recording, "record", faulty)
+    how = _recording.Loading(full=False, full_every=7, workers=2, resume=False)
+    with history.open_store(tmp_path / "history.duckdb") as store:
+        found = dict(_recording.record_all(store, read_accounts(accounts), how, 10.0, 10.0))
+        assert store.accounts() == ["acme", "crow"]
+    assert isinstance(found["bolt"], CapsuleError)
+    assert str(found["bolt"]) == "this should not happen, please report it: KeyError: 'surprise'"
 
 
 def test_the_rate_limit_of_one_holds_up_no_other(tmp_path: Path) -> None:

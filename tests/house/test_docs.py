@@ -21,6 +21,7 @@ import pytest
 
 import capsule_analytics as ca
 from capsule_analytics._deals._placing import CALIBRATED
+from capsule_analytics.cli._config import read_config
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -113,12 +114,22 @@ def test_python_of_a_page_runs_in_order(
 
 def test_only_a_live_account_excuses_a_block_from_running() -> None:
     languages = {block.info for path in PAGES for block in blocks(path)}
-    assert languages <= {"python", "python no-run", "sql", "{eval-rst}", "{toctree}"} | SHELLS
+    assert (
+        languages <= {"python", "python no-run", "sql", "toml", "{eval-rst}", "{toctree}"} | SHELLS
+    )
     for path in PAGES:
         for block in blocks(path):
             if block.info == "python no-run":
                 ast.parse(block.body)
                 assert "account=" in block.body, f"{name(path)}, line {block.line}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name)
+def test_configurations_of_a_page_are_understood(path: Path, tmp_path: Path) -> None:
+    for block in blocks(path):
+        if block.info == "toml":
+            (tmp_path / "capsule.toml").write_text(block.body, encoding="utf-8")
+            assert read_config(tmp_path / "capsule.toml")
 
 
 # Commands

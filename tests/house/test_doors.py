@@ -16,11 +16,11 @@ FILES = sorted(HOUSE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 # Files that stand beside the wings and that all of them use.
-SHARED = {"_deals", "_notebook", "_safe_text", "_words"}
+SHARED = {"_deals", "_kinds", "_notebook", "_safe_text", "_words"}
 
 DRAWS = {
     "plot": "the charts",
-    "report/_folder.py": "closes a chart that it wrote",
+    "report/_report.py": "writes charts and closes them",
     "report/_page_charts.py": "writes charts as parts of the page",
 }
 
@@ -29,6 +29,7 @@ NETWORK = {"http", "requests", "socket", "socketserver", "smtplib", "ssl", "urll
 SPEAKS_HTTP = {
     "api": "the client",
     "sandbox": "the server",
+    "deliver": "sends a report",
 }
 
 DISK = {"fcntl", "msvcrt", "shutil", "tempfile"}
@@ -44,6 +45,7 @@ TOUCHES_DISK = {
     "fx/_rates.py": "reads rates from a file",
     "targets.py": "reads targets from a file",
     "sample.py": "reads the sample account that ships with the package",
+    "deliver/_message.py": "reads the charts and the page of a report that goes along",
     "cli": "reads the configuration and the token file",
     "sandbox": "reads the account that it serves",
 }

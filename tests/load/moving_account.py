@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest.mock import patch
@@ -105,7 +106,7 @@ PLANS = st.builds(
     plan=st.lists(
         st.builds(
             Event,
-            before=st.integers(1, 30),
+            before=st.one_of(st.integers(1, 12), st.integers(1, 30)),
             kind=st.sampled_from(KINDS),
             which=st.integers(0, 11),
             linger=st.booleans(),
@@ -133,6 +134,7 @@ class MovingAccount:
         self.account = "moving"
         self.tells = tells_changes and tells_gone
         self._tells_changes, self._tells_gone = tells_changes, tells_gone
+        self.shuffles: random.Random | None = None  # gives each answer an order of its own
         self.clock = 0.0
         self.asked = 0
         self.transport = SimpleNamespace(
@@ -199,32 +201,36 @@ class MovingAccount:
             case "revert" if deal is not None and deal.text and not self.world.filtered:
                 deal.text -= 1
                 deal.stamp = now
-            case "delete" if deal is not None and self._may_go(deal):
+            case "delete" | "hide" if deal is not None and self._may_go(event, deal):
                 self.deals.remove(deal)
-                if deal.has_id:
+                self._away.add(deal.key)
+                if event.kind == "hide":
+                    self.hidden[deal.key] = None
+                elif deal.has_id:
                     self.trash.append(deal)
                     self.gone[deal.key] = now
-                    self._away.add(deal.key)
-            case "hide" if deal is not None and self._may_go(deal) and deal.has_id:
-                self.deals.remove(deal)
-                self.hidden[deal.key] = None
-                self._away.add(deal.key)
             case "restore" if self.trash and self.tells:
-                back = self.trash.pop(event.which % len(self.trash))
-                # Only what was deleted before the load may come back without a new time, and then
-                # it leaves the list of the deleted.
-                if back.key in self._away or event.linger:
-                    back.stamp = now
-                if not event.linger:
-                    del self.gone[back.key]
-                self.deals.append(back)
+                self._restore(event, now)
             case "drop" if self.trash and self.trash[0].key not in self._away:
                 del self.gone[self.trash.pop(0).key]
         self._remember()
 
-    def _may_go(self, deal: Deal) -> bool:
+    def _restore(self, event: Event, now: float) -> None:
+        """Only what was deleted before the load may come back without a new time of change.
+
+        Then it leaves the list of the deleted, where it may stay otherwise.
+        """
+        deal = self.trash.pop(event.which % len(self.trash))
+        if deal.key in self._away or event.linger:
+            deal.stamp = now
+        if not event.linger:
+            del self.gone[deal.key]
+        self.deals.append(deal)
+
+    def _may_go(self, event: Event, deal: Deal) -> bool:
         """Nothing is deleted twice in a load; where no one tells, nothing comes and goes."""
-        return deal.key not in self._away and (self.tells or deal.born == OLD)
+        named = deal.has_id or event.kind == "delete"
+        return named and deal.key not in self._away and (self.tells or deal.born == OLD)
 
     # What is asked
 
@@ -237,6 +243,8 @@ class MovingAccount:
     ) -> Page:
         self._tick()
         deals = sorted(self.deals, key=ORDERS[self.world.order])
+        if self.shuffles is not None:
+            self.shuffles.shuffle(deals)
         if query.changed_since is not None and self._tells_changes:
             since = (query.changed_since - START).total_seconds()
             deals = [deal for deal in deals if deal.stamp >= since]
@@ -319,8 +327,11 @@ class _Pool:
 def in_any_order(luck: int) -> Iterator[None]:
     """Let requests that are under way together be answered in an order that is drawn."""
     pool = _Pool(random.Random(luck))  # noqa: S311 - not for secrets
+    # As if answers were long on their way, so that all workers are put to use.
+    clock = SimpleNamespace(perf_counter=count().__next__, thread_time=lambda: 0.0)
     with (
         patch.object(_paging, "ThreadPoolExecutor", pool),
         patch.object(_paging, "wait", pool.wait),
+        patch.object(_paging, "time", clock),
     ):
         yield

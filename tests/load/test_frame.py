@@ -608,3 +608,36 @@ def test_what_the_checks_need_is_not_left_in_the_frame() -> None:
 def test_a_pipeline_says_what_it_holds() -> None:
     made = deals([{"expected_close": "2026-12-01"}, {"milestone": "Won"}, {"milestone": "Lost"}])
     assert repr(made).startswith("<Pipeline of test as of 2026-10-15: 1 open, 1 won, 1 lost; ")
+
+
+class TestIdsAtTheEdge:
+    """No id becomes another's, whatever stands in its place."""
+
+    @pytest.mark.parametrize(
+        ("ids", "expected"),
+        [
+            (["-9223372036854775808", "x", "-2", "y"], [-9223372036854775808, -3, -2, -1]),
+            (["9223372036854775808", "9223372036854775807"], [-1, 9223372036854775807]),
+            (["9007199254740993.0", "9007199254740992"], [-1, 9007199254740992]),
+            (["1_0", "10"], [-1, 10]),
+            (["9" * 5000, "7.0"], [-1, 7]),
+        ],
+    )
+    def test_v1(self, ids: list[str], expected: list[int]) -> None:
+        deals = "".join(f"<opportunity><id>{key}</id></opportunity>" for key in ids)
+        frame = opportunities_from_pages([f"<opportunities>{deals}</opportunities>".encode()])
+        assert frame.index.tolist() == expected
+
+    @pytest.mark.parametrize(
+        ("ids", "expected"),
+        [
+            ("9223372036854775808, 18446744073709551616, -9223372036854775808",
+             [-9223372036854775808, -2, -1]),
+            ("9007199254740993.0, 9007199254740992", [-1, 9007199254740992]),
+            ("true, 1", [-1, 1]),
+        ],
+    )  # fmt: skip
+    def test_v2(self, ids: str, expected: list[int]) -> None:
+        deals = ", ".join(f'{{"id": {key.strip()}}}' for key in ids.split(","))
+        frame = opportunities_from_pages([f'{{"opportunities": [{deals}]}}'.encode()], "v2")
+        assert frame.index.tolist() == expected

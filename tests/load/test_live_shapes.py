@@ -435,7 +435,7 @@ class TestFilters:
                 lambda x: 602 in x.deal.tags and x.deal.owner == 812,
             ),
         ],
-        ids=str,
+        ids=lambda one: "-".join(one.values()) if isinstance(one, dict) else "",
     )
     def test_a_filter_loads_what_it_names(
         self, wanted: dict[str, str], is_wanted: Callable[[Standing], bool]
@@ -733,6 +733,7 @@ class TestReport:
             for row in rows
             for cell in [cells[row["month"] or None, row["currency"] or None]]
             for name in MEASURES
+            if not name.startswith("overdue_")  # which the file does not have
             # Half a cent may be rounded either way: sums of floats cannot tell.
             if abs(Decimal(row[name]) - cell[name]) > Decimal("0.00501")
         ]

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from moving_account import Event, MovingAccount, World, in_any_order
 
 import capsule_analytics as ca
 from capsule_analytics.api import _v1, _v2
 from capsule_analytics.api._protocol import Deleted, Page, Query
-from capsule_analytics.errors import CompletenessError, NotFoundError
+from capsule_analytics.errors import CompletenessError, DataError, NotFoundError
+from capsule_analytics.load import _paging
 from capsule_analytics.load._paging import Window, covers
 from capsule_analytics.schema import RAW_NAMES
 
@@ -191,6 +193,154 @@ def test_a_server_without_a_deleted_list_is_read_until_two_passes_agree() -> Non
     account.fetch_deleted = not_there  # type: ignore[method-assign]
     pipeline = ca.load_pipeline(account, page_size=10, workers=1)
     assert set(pipeline.opportunities.index) == set(account.stamps)
+
+
+def still(**about: Any) -> World:
+    """Build an account of one page size, in the order of its ids, to which nothing happens."""
+    return World(
+        **{
+            "api": _v1, "count": 9, "nameless": frozenset(), "trashed": frozenset(),
+            "returned": frozenset(), "recent": frozenset(), "order": "id", "cap": 3,
+            "page_size": 3, "workers": 1, "seconds": 0.4, "skew": 0, "filtered": False,
+            "tells_total": False, "plan": (), "luck": 0, **about,
+        }
+    )  # fmt: skip
+
+
+def loaded(account: MovingAccount) -> list[int]:
+    with in_any_order(account.world.luck):
+        pipeline = ca.load_pipeline(account, page_size=account.world.page_size)
+    assert "duplicate_id" not in set(pipeline.issues["check"])
+    return pipeline.opportunities.index.tolist()
+
+
+class TestWithoutIds:
+    """Records without an id cannot be told apart: they link nothing, and count once a pass."""
+
+    def test_they_link_no_windows(self) -> None:
+        """The list 1 2 _ 3 4 5 _ 6 7, of which 1 and then 2 go after the first page of a pass."""
+        plan = (Event(4, "delete", 0, linger=False), Event(11, "delete", 0, linger=False))
+        account = MovingAccount(still(nameless=frozenset({3, 7}), plan=plan))
+        assert loaded(account) == [-2, -1, 4, 5, 6, 8, 9]
+
+    @pytest.mark.parametrize("api", [_v1, _v2])
+    def test_further_passes_do_not_add_them_again(self, api: Any) -> None:
+        plan = tuple(Event(n, "update", 4, linger=False) for n in (4, 10))
+        account = MovingAccount(still(api=api, nameless=frozenset({3, 7}), plan=plan))
+        assert loaded(account) == [-2, -1, 1, 2, 4, 5, 6, 8, 9]
+
+    def test_one_that_goes_unseen_moves_the_others_and_is_found_out(self) -> None:
+        """No list of the deleted can name it; the list is shorter the next time."""
+        plan = (Event(4, "delete", 2, linger=False),)
+        account = MovingAccount(still(nameless=frozenset({3, 7}), plan=plan))
+        assert loaded(account) == [-1, 1, 2, 4, 5, 6, 8, 9]
+
+
+class TestDeleted:
+    """What is named as deleted is there if it is shown after it was named."""
+
+    @pytest.mark.parametrize("api", [_v1, _v2])
+    def test_a_deal_that_was_restored_before_is_kept(self, api: Any) -> None:
+        account = MovingAccount(still(api=api, returned=frozenset({2, 5})))
+        assert loaded(account) == list(range(1, 10))
+
+    @pytest.mark.parametrize("api", [_v1, _v2])
+    def test_so_it_is_if_the_account_changes(self, api: Any) -> None:
+        plan = (Event(4, "delete", 0, linger=False), Event(5, "update", 6, linger=False))
+        account = MovingAccount(still(api=api, returned=frozenset({2, 5}), plan=plan))
+        assert loaded(account) == list(range(2, 10))
+
+    def test_a_deal_deleted_in_the_second_of_its_change_is_gone(self) -> None:
+        plan = (Event(4, "update", 3, linger=False), Event(4, "delete", 3, linger=False))
+        assert loaded(MovingAccount(still(plan=plan))) == [1, 2, 3, 5, 6, 7, 8, 9]
+
+    @pytest.mark.parametrize("between", range(1, 14))
+    def test_one_created_and_another_deleted_between_the_questions(self, between: int) -> None:
+        """The set that has both, or neither, never existed."""
+        plan = (
+            Event(between, "create", 1, linger=False),
+            Event(between + 1, "delete", 1, linger=False),
+        )
+        account = MovingAccount(still(count=2, plan=plan))
+        assert loaded(account) in ([1, 2], [1, 2, 3], [1, 3])
+
+    @pytest.mark.parametrize("key", [True, 1e300, 2.5, None, "x", "9" * 5000, [1], {}], ids=type)
+    @pytest.mark.parametrize("api", [_v1, _v2])
+    def test_an_id_that_is_none_names_no_deal(self, api: Any, key: Any) -> None:
+        account = MovingAccount(still(api=api))
+        rows = [{"id": key if api is _v2 else str(key), "deleted_at": key}]
+        account.fetch_deleted = lambda _: Deleted(rows, rows, more=False)  # type: ignore[method-assign]
+        assert loaded(account) == list(range(1, 10))
+
+    def test_an_id_that_comes_twice_is_kept_once_and_flagged(self) -> None:
+        """Only where the list stays so: else it has no order, and a deal may have been missed."""
+        account = MovingAccount(still(api=_v2))
+        fetch = account.fetch_page
+
+        def doubled(query: Query, at: int, limit: int) -> Page:
+            page = fetch(query, at, limit)
+            if at == 3 and query.changed_since is None:
+                page.columns["id"][2] = 1
+            return page
+
+        account.fetch_page = doubled  # type: ignore[method-assign]
+        with in_any_order(0):
+            pipeline = ca.load_pipeline(account, page_size=3)
+        assert pipeline.opportunities.index.tolist() == list(range(1, 9))
+        found = pipeline.issues.set_index("check")["opportunity_id"]
+        assert found["duplicate_id"] == 1
+
+
+class TestTotals:
+    """A server that says how many there are is taken at its word, or the load fails."""
+
+    def test_too_few_are_read_again_and_then_an_error(self) -> None:
+        account = MovingAccount(still(api=_v2, tells_total=True))
+        fetch = account.fetch_page
+        account.fetch_page = lambda *asked: fetch(*asked)._replace(total=10)  # type: ignore[method-assign]
+        with pytest.raises(
+            CompletenessError, match=r"says that there are 10 records, but .* has 9"
+        ):
+            loaded(account)
+        assert account.asked > 2 * (3 + 2)
+
+    def test_the_right_number_is_silent(self) -> None:
+        assert len(loaded(MovingAccount(still(api=_v2, tells_total=True)))) == 9
+
+
+class TestBounds:
+    """Nothing goes on for ever, and no page fills the memory."""
+
+    def test_a_list_that_always_has_new_ids(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(_paging, "MOST_RECORDS", 500)
+        account = MovingAccount(still())
+        account.fetch_page = lambda query, at, limit: (  # type: ignore[method-assign]
+            endless(range(at, at + limit)) if query.changed_since is None else endless(range(0))
+        )
+        with pytest.raises(CompletenessError, match=r"the list does not end: 501 records"):
+            loaded(account)
+
+    def test_a_list_much_longer_than_the_server_says(self) -> None:
+        account = MovingAccount(still())
+        account.fetch_page = lambda query, at, limit: (  # type: ignore[method-assign]
+            endless(range(at, at + limit))._replace(total=30)
+            if query.changed_since is None
+            else endless(range(0))
+        )
+        with pytest.raises(CompletenessError, match="though it says that there are 30"):
+            loaded(account)
+
+    def test_a_page_of_many_times_what_was_asked_for(self) -> None:
+        account = MovingAccount(still())
+        account.fetch_page = lambda *_: endless(range(301))  # type: ignore[method-assign]
+        with pytest.raises(DataError, match="301 records where 3 were asked for"):
+            loaded(account)
+
+
+def endless(keys: range) -> Page:
+    columns = {name: [None] * len(keys) for name in RAW_NAMES}
+    columns["id"] = list(map(str, keys))
+    return Page(columns, more=None if keys else False)
 
 
 class TestCovers:
