@@ -36,8 +36,8 @@ _ROWS = 200
 _FINDINGS = 100
 _LARGEST = 10
 _NEEDS = 25
-_PRINTED = 10
-_PRINTED_FEW = 5
+_PRINTED = 6
+_PRINTED_FEW = 4
 Order = Sequence[str | None]
 """Currencies as they stand in the page."""
 
@@ -121,7 +121,7 @@ class Table:
     file
         The CSV file that has all rows; empty if there is none.
     printed
-        How many of the rows go on paper, of which there are to be four pages.
+        How many of the rows go on paper, of which there are to be six pages.
     """
 
     key: str

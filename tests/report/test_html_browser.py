@@ -436,6 +436,16 @@ def test_dark_mode_has_light_text_on_dark_cards(browser: Any) -> None:
         prefer("")
 
 
+def test_the_currency_that_is_shown_is_printed(browser: Any, address: str) -> None:
+    visit(browser, f"{address}#currency=EUR")
+    printed = browser.execute_script(
+        "return [...document.querySelectorAll('#forecast tbody tr:not(.more)')]"
+        ".filter(row => !row.hidden).map(row => row.dataset.currency)"
+    )
+    assert printed[:1] == ["EUR"]
+    assert set(printed) == {"EUR"}
+
+
 def test_it_prints_on_one_to_six_pages(browser: Any) -> None:
     printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
     pages = re.findall(rb"/Type\s*/Page\b", base64.b64decode(printed["data"]))

@@ -392,7 +392,7 @@ const copy = async (words) => {
 };
 const tools = make("div", "", { class: "tools screen" });
 const told = make("p", "", { class: "note", role: "status" });
-const more = make("button", "", { type: "button" });
+const more = make("button", "", { type: "button", class: "screen" });
 if (dealSection) {
   all(":scope > :not(h2)", dealSection).forEach((element) => element.remove());
   const chooser = make("details", make("summary", "Columns"));
@@ -427,7 +427,7 @@ const showDeals = () => {
     });
     return make("th", button, { scope: "col", ...(column.numeric ? { class: "num" } : {}), ...(sorted ? { "aria-sort": sortBy.down ? "descending" : "ascending" } : {}) });
   }));
-  const body = rows.slice(0, shownRows).map((row, place) => make("tr", shown.map((column) => dealCell(column, row)), place >= 10 ? { class: "more" } : {}));
+  const body = rows.slice(0, shownRows).map((row, place) => make("tr", shown.map((column) => dealCell(column, row)), place >= 6 ? { class: "more" } : {}));
   one("table", dealSection).replaceChildren(make("thead", head), make("tbody", body));
   const total = (name) => money(rows.reduce((before, row) => before + (columns[name][row] ?? 0), 0), state.currency);
   told.textContent = !rows.length ? "No deals meet the filters." : `${deals(rows.length)}, TCV ${total("tcv")}, weighted ${total("weighted")}.`;
@@ -440,7 +440,13 @@ const SEEN = 10;
 const fold = (table) => {
   const rows = [...table.tBodies[0].rows].filter((row) => !row.hidden);
   const folds = !table.dataset.open && rows.length > SEEN + 3;
-  rows.forEach((row, place) => row.classList.toggle("folded", folds && place >= SEEN));
+  const printed = Number(table.dataset.printed);
+  rows.forEach((row, place) => {
+    row.classList.toggle("folded", folds && place >= SEEN);
+    row.classList.toggle("more", place >= printed);
+  });
+  const note = one(".print", table.closest("section"));
+  if (note) note.textContent = rows.length > printed ? `${rows.length - printed} more rows.` : "";
   const button = table.parentElement.nextElementSibling;
   button.hidden = !folds;
   button.textContent = `Show all ${rows.length} rows`;
