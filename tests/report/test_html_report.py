@@ -35,7 +35,9 @@ ROWS: list[dict[str, Any]] = [
 
 
 def page(pipeline: Pipeline, folder: Path, **options: Any) -> html.HtmlElement:
-    write_report(pipeline, folder, Options(html=True, formats=(), **options))
+    write_report(
+        pipeline, folder, Options(**{"projection": False, **options}, html=True, formats=())
+    )
     # Without an encoding in the parser lxml would go by the page's own; the text is known.
     return html.document_fromstring((folder / "report.html").read_text(encoding="utf-8"))
 
@@ -219,8 +221,8 @@ def footer_files(tree: html.HtmlElement) -> list[str]:
 def test_the_footer_names_the_files_that_are_written(tmp_path: Path) -> None:
     tree = page(deals(ROWS), tmp_path / "plain")
     assert words(tree.xpath("//footer")[0]).endswith(
-        "The figures are also in forecast.csv, scenarios.csv, revenue.csv, opportunities.csv"
-        " and data_quality.csv."
+        "The figures are also in forecast.csv, scenarios.csv, attention.csv, revenue.csv, "
+        "opportunities.csv and data_quality.csv."
     )
     assert set(footer_files(tree)) == {path.name for path in (tmp_path / "plain").glob("*.csv")}
     before = deals(ROWS[:1], as_of=date(2026, 9, 30))
@@ -232,7 +234,7 @@ def test_the_footer_names_the_files_that_are_written(tmp_path: Path) -> None:
         changed_deals=ca.history.changed_deals(before, deals(ROWS)),
     )
     assert set(footer_files(tree)) == {path.name for path in (tmp_path / "full").glob("*.csv")}
-    assert len(footer_files(tree)) == 9
+    assert len(footer_files(tree)) == 10
 
 
 def test_a_selection_stands_beside_the_title(tmp_path: Path) -> None:
