@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from . import attention as attention
     from . import calibration as calibration
     from . import deliver as deliver
     from . import errors as errors
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .schema import Pipeline as Pipeline
 
 _MODULES = (
+    "attention",
     "calibration",
     "deliver",
     "errors",

@@ -11,6 +11,8 @@ from capsule_analytics.schema import STATUSES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from capsule_analytics.projection import Projection
+    from capsule_analytics.report import Figures
     from capsule_analytics.risk import Distribution
     from capsule_analytics.schema import Pipeline
 
@@ -79,10 +81,79 @@ def distribution_card(total: Distribution) -> str:
     return _card(
         "Distribution of a total",
         f"{total.deals:,} open deals{left_out}",
-        [],
+        ["If every probability that was given is right."],
         tuple(figures),
         [tuple(f"{amount:,.2f}" for amount in figures.values())],
         names=False,
+    )
+
+
+def projection_card(model: Projection) -> str:
+    """Sum up a projection: the coming quarter by month, what it stands on, and its track record.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> "Probably won" in projection_card(ca.projection.fit(ca.load_sample()))
+    True
+    """
+    from capsule_analytics.projection import track_words  # noqa: PLC0415 - as above
+
+    table = model.by_month(3)
+    record = model.track_record()
+    names = record["currency"].map(currency_name)
+    told = [
+        f"{currency}: {track_words(record[(names == currency).to_numpy(dtype=bool)])}"
+        for currency in dict.fromkeys(table["currency"].map(currency_name))
+    ]
+    rows = [
+        (
+            f"{row['month']:%B %Y}, {currency_name(row['currency'])}",
+            *(
+                format_money(row[name], row["currency"], whole=True)
+                for name in ("won_value", "expected_value", "p10", "p90")
+            ),
+        )
+        for row in table.to_dict("records")
+    ]
+    return _card(
+        model.account or "Capsule account",
+        f"projection as of {model.as_of}",
+        [str(model.basis), "P10 to P90 holds four of five outcomes.", *told],
+        ("Probably won", "So far", "Expected", "P10", "P90"),
+        rows,
+    )
+
+
+def figures_card(figures: Figures) -> str:
+    """Sum up the figures of a report as it leads with them: the outlook and what needs someone.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> figures = ca.report.figures_of(ca.load_sample(), ca.report.Options(projection=False))
+    >>> "need someone" in figures_card(figures)
+    True
+    """
+    count = len(figures.needs)
+    needs = "1 open deal needs someone" if count == 1 else f"{count:,} open deals need someone"
+    rows = [
+        (
+            f"{period.name}, {one.name}",
+            *(
+                format_money(amount, one.currency, whole=True)
+                for amount in (period.won, period.expected, period.low, period.high)
+            ),
+        )
+        for one in figures.outlook
+        for period in (one.month, one.quarter)
+    ]
+    return _card(
+        figures.pipeline.account or "Capsule account",
+        f"report as of {figures.pipeline.as_of}",
+        [*(one.sentence for one in figures.outlook[:1]), needs],
+        ("Probably won", "So far", "Expected", "P10", "P90"),
+        rows,
     )
 
 

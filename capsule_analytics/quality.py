@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import pandas as pd
 
@@ -31,6 +31,7 @@ __all__ = [
     "Context",
     "Finding",
     "Severity",
+    "by_owner",
     "check",
     "neglected",
     "overdue",
@@ -238,6 +239,42 @@ def neglected(pipeline: Pipeline, *, days: int = NEGLECTED_AFTER) -> pd.DataFram
     since = _days_since(_last_word(frame), pipeline.as_of)
     found = frame.assign(days=since)[_is_neglected(context, days).to_numpy()]
     return _listed(found.astype({"days": "int64"}), ["last_contacted_at", "days"], "days")
+
+
+def by_owner(pipeline: Pipeline) -> pd.DataFrame:
+    """Count the findings by owner and check: who has what to mend.
+
+    Parameters
+    ----------
+    pipeline
+        The account.
+
+    Returns
+    -------
+    One row an owner, severity and check, those with the most findings first, a missing owner
+    last: ``owner``, ``severity``, ``check``, ``deals`` (how many have it). Findings about no deal
+    that was loaded count for no owner.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> list(by_owner(ca.load_sample()).columns)
+    ['owner', 'severity', 'check', 'deals']
+    """
+    issues = pipeline.issues
+    owners = pipeline.opportunities["owner"].astype(TEXT)
+    owners = owners[~owners.index.duplicated()]
+    rows = issues.assign(owner=owners.reindex(issues["opportunity_id"]).array)
+    keys = ["owner", "severity", "check"]
+    table = rows.groupby(keys, dropna=False, observed=True)["opportunity_id"].nunique()
+    table = table.rename("deals").reset_index()
+    total = table.groupby("owner", dropna=False)["deals"].transform("sum")
+    table = table.assign(total=total, place=table["severity"].map(get_args(Severity).index))
+    table = table.assign(nobody=table["owner"].isna()).sort_values(
+        ["nobody", "total", "owner", "place", "deals", "check"],
+        ascending=[True, False, True, True, False, True],
+    )
+    return table[[*keys, "deals"]].reset_index(drop=True)
 
 
 def _listed(found: pd.DataFrame, more: list[str], first: str) -> pd.DataFrame:

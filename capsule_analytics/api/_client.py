@@ -85,8 +85,8 @@ class CapsuleClient:
         max_wait: float = 3600.0,
         on_wait: Callable[[datetime], None] | None = None,
     ) -> None:
-        named = account and account.isascii() and account.replace("-", "").isalnum()
-        if not base_url and not named:
+        possible = account and account.isascii() and account.replace("-", "").isalnum()
+        if not base_url and not possible:
             raise ArgumentError(
                 "give the account's subdomain (letters, digits and hyphens), or a base_url"
             )
@@ -97,6 +97,7 @@ class CapsuleClient:
             self.api, root, token, timeout=timeout, max_wait=max_wait, on_wait=on_wait
         )
         self.account = account or urlsplit(self.transport.root).netloc
+        self._of_account = bool(account)
         self._milestones: list[Record] | None = None
         self._currencies: list[str] | None = None
         self._archived: frozenset[int] = frozenset()
@@ -477,6 +478,27 @@ class CapsuleClient:
             "definitions": _v2.field_definitions,
         }[what]
         return self._if_known(request, lambda b, headers: _v2.parse_named(b, headers, what)) or []
+
+    def check_account(self) -> None:
+        """Make sure that the token is one of the account (API v2).
+
+        Over API v2 every account is reached at one address, and the token alone says whose deals
+        are answered. Nothing is checked of a client that was given no account, nor of a server that
+        does not tell.
+
+        Raises
+        ------
+        ArgumentError
+            If the token is another account's.
+        """
+        if self.api_version == "v1" or not self._of_account:
+            return
+        site = self._if_known(lambda _: _v2.site(), lambda body, _: ([_v2.parse_site(body)], False))
+        found = str(site[0].get("subdomain") or "") if site else ""
+        if found and found.lower() != self.account.lower():
+            raise ArgumentError(
+                f"the token is one of the account {found!r}, not of {self.account!r}"
+            )
 
     def totals(self, conditions: Sequence[Mapping[str, Any]] = ()) -> Record | None:
         """Return what Capsule itself adds up (API v2).

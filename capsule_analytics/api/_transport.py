@@ -21,7 +21,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import tenacity
 from requests.auth import AuthBase
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NameResolutionError
 from urllib3.util import Timeout
 
 from capsule_analytics import __version__
@@ -306,8 +306,8 @@ class Transport:
         # Made safe before they are cut: half a token would not be known for one.
         words = safe(self._api.parse_error(body))[:_WORDS].rstrip(" .")  # more may follow
         message = f"{call.name}: {status}{': ' * bool(words)}{words}"
-        if status in {401, 403}:
-            return AuthenticationError(f"{message}. Check the token and what it may read", status)
+        if status in _UNAUTHORISED:
+            return AuthenticationError(f"{message}. {_UNAUTHORISED[status]}", status)
         if status == 404:  # noqa: PLR2004
             return NotFoundError(message, status)
         return ApiError(message, status)
@@ -382,12 +382,23 @@ def _without_foreign_words(failure: CapsuleError) -> CapsuleError:
     return failure
 
 
+_UNAUTHORISED = {
+    401: "The server does not know the token: it is wrong, or was deleted",
+    403: "The token may not read this: make it as a user who may see all opportunities",
+}
+"""What to do about it, by status."""
+
+
 def _failure(call: _Call, error: Exception) -> TransportError:
     """Name a network failure without the library's internals."""
     chain: BaseException | None = error
     while chain is not None:
         if isinstance(chain, TooLargeError):
             return _FinalError(f"{call.name}: {chain}")
+        if isinstance(chain, NameResolutionError):
+            return TransportError(
+                f"{call.name}: no server of that name was found; check the address and the network"
+            )
         chain = chain.__cause__ or chain.__context__
     if isinstance(error, requests.exceptions.SSLError):
         return _FinalError(f"{call.name}: the server's certificate cannot be verified")

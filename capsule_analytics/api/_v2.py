@@ -231,6 +231,11 @@ def users() -> Request:
     return Request("GET", "/users")
 
 
+def site() -> Request:
+    """Ask which account the token is of."""
+    return Request("GET", "/site")
+
+
 def create(party_id: int, fields: Mapping[str, Any]) -> Request:
     """Create an opportunity under a party."""
     return Request("POST", "/opportunities", body=_body(party_id, fields))
@@ -350,6 +355,11 @@ def parse_named(body: bytes, headers: Mapping[str, str], key: str) -> tuple[list
     """Read pipelines, users, lost reasons and the like as they came, and whether more follow."""
     records = _records(body, key)
     return records, bool(_more(headers, len(records)))
+
+
+def parse_site(body: bytes) -> Record:
+    """Read the account's address and name as they came."""
+    return _object(body, "site")
 
 
 def parse_created(body: bytes, headers: Mapping[str, str]) -> int:  # noqa: ARG001 - twin

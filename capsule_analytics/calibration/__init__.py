@@ -4,7 +4,8 @@
 `reliability` describe that; `fit` learns a correction of stated probabilities, `calibrate` applies
 it to the open deals, and `scores` shows on later deals whether it helps. `backtest` compares, in
 money, all that can be said of coming months: the projection, weighted forecasts and naives.
-`velocity` and `milestone_steps` tell how fast deals move.
+`velocity` and `milestone_steps` tell how fast deals move, `ended` and `lost_reasons` what became of
+them.
 
 Examples
 --------
@@ -26,7 +27,8 @@ from __future__ import annotations
 
 from ._backtest import backtest, backtest_months, backtest_scores
 from ._fit import Calibration, calibrate, fit, predictions, scores
-from ._outcomes import outcomes
+from ._lost_reasons import lost_reasons
+from ._outcomes import ended, outcomes
 from ._reliability import EPSILON, brier_decomposition, brier_score, log_loss, reliability
 from ._velocity import milestone_steps, velocity
 from ._win_rates import SMALL_SAMPLE, win_rates
@@ -41,8 +43,10 @@ __all__ = [
     "brier_decomposition",
     "brier_score",
     "calibrate",
+    "ended",
     "fit",
     "log_loss",
+    "lost_reasons",
     "milestone_steps",
     "outcomes",
     "predictions",

@@ -110,6 +110,47 @@ def outcomes(snapshots: Sequence[Pipeline], final: Pipeline) -> pd.DataFrame:
     return rows
 
 
+def ended(pipeline: Pipeline) -> pd.DataFrame:
+    """List the deals of an account that have ended, each once, as `win_rates` takes them.
+
+    `outcomes` tells how deals stood while they were open; this tells who won or lost them.
+
+    Parameters
+    ----------
+    pipeline
+        The account.
+
+    Returns
+    -------
+    RangeIndex, sorted by deal: ``opportunity_id``, ``pipeline``, ``owner``, ``team``,
+    ``currency``, ``milestone`` (the last open one), ``lost_reason``, ``tcv``, ``age_days`` (at the
+    close), ``closed_on`` (the day it closed, else was expected to), ``won`` (1 or 0) and
+    ``counts_for_conversion``.
+
+    Examples
+    --------
+    >>> import capsule_analytics as ca
+    >>> table = ended(ca.load_sample())
+    >>> len(table), int(table["won"].sum())
+    (438, 216)
+    """
+    frame = pipeline.opportunities
+    ends = endings(pipeline)
+    held = frame.loc[ends.index]
+    texts = ["pipeline", "owner", "team", "currency", "last_open_milestone", "lost_reason"]
+    rows = held[texts].astype(TEXT).rename(columns={"last_open_milestone": "milestone"})
+    rows["milestone"] = in_pipeline_order(rows["milestone"], pipeline.milestones)
+    closed = ends["closed_on"]
+    rows = rows.assign(
+        tcv=held["tcv"],
+        age_days=_days_between(held["created_at"], closed),
+        closed_on=closed,
+        won=ends["won"],
+        counts_for_conversion=ends["counts_for_conversion"],
+    )
+    return rows.sort_index().reset_index(names="opportunity_id")
+
+
 def in_order(snapshots: Sequence[Pipeline]) -> list[Pipeline]:
     """Sort snapshots by their day; of several of one day only the latest loaded stays."""
     newest = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from capsule_analytics.api import CapsuleClient
+
+
+class NothingToLoadError(click.UsageError):
+    """Nothing says what to load: tells what to try, in three lines."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "capsule-report --sample              shows all there is on an invented account\n"
+            "capsule-report --account NAME        reports NAME.capsulecrm.com, with its token in "
+            f"{TOKEN_VARIABLE}\n"
+            "capsule-report --init                writes capsule.toml, which keeps the options"
+        )
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the three lines alone."""
+        click.echo(self.message, file=file)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,8 @@ def check_options(context: click.Context, args: ReportArgs) -> None:
             raise click.UsageError(f"{typed} is of no use without {needed}")
         if name == "store" and args.sample:
             raise click.UsageError("--store is of no use with --sample, which has its own history")
+    if is_typed(context, "snapshot"):
+        _check_snapshot(args)
     _check_together(args)
 
 
@@ -49,6 +51,14 @@ def _check_together(args: ReportArgs) -> None:
         raise click.UsageError("--by tag needs --api-version v2: v1 does not tell a deal's tags")
     if args.changes_since is not None and args.portfolio is None and args.selection:
         raise click.UsageError("--changes-since compares whole accounts, not a selection")
+
+
+def _check_snapshot(args: ReportArgs) -> None:
+    """Record nothing but an account that is loaded as it is today."""
+    if args.sample:
+        raise click.UsageError("--snapshot is of no use with --sample: it never changes")
+    if args.as_of is not None:
+        raise click.UsageError("--snapshot records how the account is today, without --as-of")
 
 
 def _check_verify(args: ReportArgs) -> None:

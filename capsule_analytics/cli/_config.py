@@ -20,12 +20,28 @@ _SECRETS = {"token": "token", "smtp-password": "password", "slack-webhook": "web
 
 _TEMPLATE = """\
 # Options of capsule-report and capsule-snapshot, by their long names; what is typed wins.
+# A line that begins with # does nothing: take the # away to use it.
 # The token does not belong here: set CAPSULE_TOKEN, or name a file that only you can read.
 
+# Which account. One of these; the token is made in Capsule under My Preferences, API
+# Authentication Tokens.
 # account = "acme"                  # as in https://acme.capsulecrm.com
-# token-file = "token.txt"
-# out = "report"
+# token-file = "token.txt"          # instead of the variable CAPSULE_TOKEN
+# sample = true                     # an invented account, to look around
 
+# Where the report goes, and in which form.
+# out = "report"
+# format = ["png", "svg"]           # png, svg, pdf
+# html = true                       # report.html: all of it on one page
+# xlsx = true                       # report.xlsx: all of it as a workbook
+
+# Every week: record each report's account, so that the next one shows what changed since, and
+# the projection learns. The store is a file; without this it lies in your data folder.
+# snapshot = true
+# store = "history.duckdb"
+# full-every = 7                    # days after which everything is loaded again
+
+# How deals are summed.
 # home-currency = "GBP"             # convert every amount, at the ECB's reference rates
 # rates = "rates.csv"               # or at your own: date,currency,rate
 # fiscal-year-start = 4             # the first month of the fiscal year
@@ -33,8 +49,6 @@ _TEMPLATE = """\
 # by = ["owner", "team"]            # owner, milestone, pipeline, team, tag, party
 # overdue = "roll"                  # keep, roll or drop
 # targets = "targets.csv"           # period,currency,owner,target; "capsule": the goals
-# format = ["png", "svg"]           # png, svg, pdf
-# html = true
 
 # Who is sent the report, once it is whole. The password of the mail server comes from
 # CAPSULE_SMTP_PASSWORD or a file, the address of the webhook from CAPSULE_SLACK_WEBHOOK or a file.

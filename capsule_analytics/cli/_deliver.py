@@ -64,7 +64,14 @@ class Delivery:
         DeliveryError
             If one of them failed.
         """
-        message = message_of(figures, files, deal_url=self.deal_url)
+        message = message_of(
+            figures,
+            files,
+            projection=figures.projected,
+            track_record=f"Track record: {figures.track_words}." if figures.outlook else "",
+            needs=figures.needs,
+            deal_url=self.deal_url,
+        )
         failures = []
         for words, send in self._ways(message):
             try:

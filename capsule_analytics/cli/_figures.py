@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from capsule_analytics import calibration, fx, history, targets
-from capsule_analytics.errors import HistoryError
 from capsule_analytics.load import load_pipeline, select, verify
 from capsule_analytics.report import Options, figures_of, write_portfolio_report
 from capsule_analytics.sample import load_sample
 
-from . import _terminal
+from . import _recording, _terminal
 from ._options import GOALS
+from ._past import Past, past_of
 from ._run import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import date
 
     import pandas as pd
 
@@ -26,21 +25,60 @@ if TYPE_CHECKING:
     from ._report import ReportArgs
 
 
-def load(args: ReportArgs) -> Pipeline:
+def load(args: ReportArgs, recorded: Callable[[], None]) -> tuple[Pipeline, Past]:
+    """Load the deals that are asked for, and what is known of earlier days.
+
+    Parameters
+    ----------
+    args
+        What was asked.
+    recorded
+        Called when the account has been recorded in the store, where that is asked for.
+    """
+    pipeline = _recorded(args) if args.records else _loaded(args)
+    if args.records:
+        recorded()
+    past = past_of(pipeline, args)
+    if args.records:
+        pipeline = select(pipeline, **_filters(args))
+    return pipeline, past
+
+
+def _loaded(args: ReportArgs) -> Pipeline:
     """Load the deals that are asked for, with a progress bar on a terminal."""
     if args.sample:
         return select(load_sample(args.as_of), **_filters(args))
     with args.connect() as client, _terminal.loading(client.account) as progress:
+        client.check_account()
         tags = client.api_version == "v2" and ("tag" in args.by or args.tag)
+        important = ("missingImportantFields",) if client.api_version == "v2" else ()
         return load_pipeline(
             client,
             **_filters(args),
-            embed=("tags",) if tags else (),
+            embed=("tags", *important) if tags else important,
             as_of=args.as_of,
             workers=args.workers,
             progress=progress,
             resume=args.resume,
         )
+
+
+def _recorded(args: ReportArgs) -> Pipeline:
+    """Record the account as it is now, in one load, and take it from the store.
+
+    What changed since the last snapshot is enough, where the server tells it and it adds up.
+    """
+    how = _recording.Loading(
+        full=False, full_every=args.full_every, workers=args.workers, resume=args.resume
+    )
+    with (
+        args.connect() as client,
+        history.open_store(args.store) as store,
+        _terminal.loading(client.account) as progress,
+    ):
+        client.check_account()
+        name = _recording.record(store, client, how, progress=progress)
+        return store.as_of(store.snapshots(name)["taken_at"].max(), name)
 
 
 def _filters(args: ReportArgs) -> dict[str, Any]:
@@ -69,18 +107,23 @@ def _targets(args: ReportArgs) -> pd.DataFrame | None:
     return None if args.targets is None else targets.read_targets(args.targets)
 
 
-def figures(pipeline: Pipeline, args: ReportArgs) -> Figures:
-    """Make of a pipeline the figures that are asked for."""
+def figures(pipeline: Pipeline, past: Past, args: ReportArgs) -> Figures:
+    """Make of a pipeline and its past the figures that are asked for."""
     if args.probability == "calibrated":
-        pipeline = _calibrated(pipeline, args)
-    days = [pipeline]
-    if args.changes_since is not None:
-        days.append(_earlier(pipeline, args.changes_since, args))
-    pipeline, *before = _in_home_currency(days, args)
+        pipeline = _calibrated(pipeline, past)
+    if args.selection:
+        # A snapshot is of a whole account, and a selection is not to be compared with it.
+        past = Past()
+    projected = not args.no_projection and args.selects_won
+    if not args.no_projection and not projected:
+        say("No projection: nothing is selected that was won, to learn from.", error=True)
+    pipeline, *snapshots = _in_home_currency([pipeline, *past.snapshots], args)
     goals = _targets(args)
     if goals is not None:
         for sentence in [*goals.attrs.get("left_out", ()), *targets.unmatched(pipeline, goals)]:
             say(f"Warning: {sentence}.", error=True)
+    pairs = zip(past.snapshots, snapshots, strict=True)
+    earlier = next((converted for day, converted in pairs if day is past.before), None)
     options = Options(
         by=args.by,
         period=args.period,
@@ -93,8 +136,12 @@ def figures(pipeline: Pipeline, args: ReportArgs) -> Figures:
         html=args.html,
         xlsx=args.xlsx,
         targets=goals,
-        changes=history.changes(before[0], pipeline) if before else None,
-        changed_deals=history.changed_deals(before[0], pipeline) if before else None,
+        changes=None if earlier is None else history.changes(earlier, pipeline),
+        changed_deals=None if earlier is None else history.changed_deals(earlier, pipeline),
+        projection=projected,
+        snapshots=tuple(snapshots),
+        before=earlier,
+        web=f"https://{args.account}.capsulecrm.com" if args.account else "",
         thresholds={"commit": args.commit, "best_case": args.best_case},
         selection=args.selection,
         inputs=args.inputs,
@@ -141,19 +188,22 @@ def _in_home_currency(pipelines: list[Pipeline], args: ReportArgs) -> list[Pipel
     if home is None:
         return pipelines
     rates = fx.ecb_rates() if args.rates is None else fx.read_rates(args.rates, home)
+    first, *others = pipelines
     missing: fx.Missing = "flag" if args.missing_rate == "flag" else "error"
-    day = pipelines[0].as_of
-    return [fx.convert(pipeline, home, rates, as_of=day, missing=missing) for pipeline in pipelines]
+    return [
+        fx.convert(first, home, rates, as_of=first.as_of, missing=missing),
+        # Deals that are gone since must not stop the report.
+        *(fx.convert(one, home, rates, as_of=first.as_of, missing="flag") for one in others),
+    ]
 
 
-def _calibrated(pipeline: Pipeline, args: ReportArgs) -> Pipeline:
+def _calibrated(pipeline: Pipeline, past: Past) -> Pipeline:
     """Add the corrected probabilities of open deals, learnt from what earlier deals became.
 
     The last snapshot of each month before the pipeline's day is learnt from. Where there is too
     little to learn from, that is said, and nothing is added.
     """
-    days = _snapshots(pipeline, args)
-    model = calibration.fit(calibration.outcomes(days, pipeline))
+    model = calibration.fit(calibration.outcomes(past.snapshots, pipeline))
     if model.deals < calibration.SMALL_SAMPLE:
         say(
             f"Probabilities stay as stated: {model.deals} deals have ended since the first"
@@ -162,27 +212,3 @@ def _calibrated(pipeline: Pipeline, args: ReportArgs) -> Pipeline:
         )
         return pipeline
     return calibration.calibrate(pipeline, model)
-
-
-def _earlier(pipeline: Pipeline, since: date, args: ReportArgs) -> Pipeline:
-    """Return the pipeline as it stood on an earlier day."""
-    if since >= pipeline.as_of:
-        raise HistoryError(f"changes since {since}: that is not before {pipeline.as_of}")
-    if args.sample:
-        days = [day for day in history.sample_history() if day.as_of <= since]
-        if not days:
-            raise HistoryError("the sample account has no snapshot so early")
-        return days[-1]
-    with history.open_store(args.store, read_only=True) as opened:
-        return opened.as_of(since, pipeline.account)
-
-
-def _snapshots(pipeline: Pipeline, args: ReportArgs) -> list[Pipeline]:
-    if args.sample:
-        days = history.sample_history()
-    else:
-        with history.open_store(args.store, read_only=True) as opened:
-            taken = opened.snapshots(pipeline.account)["taken_at"]
-            last_of_month = taken.groupby(taken.dt.strftime("%Y-%m")).max()
-            days = [opened.as_of(moment, pipeline.account) for moment in last_of_month]
-    return [day for day in days if day.loaded_at < pipeline.loaded_at]

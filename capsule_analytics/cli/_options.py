@@ -142,6 +142,20 @@ def _share(name: str, default: float, explained: str, *, portfolio: bool = False
     )
 
 
+def _full_every(group: str, needs: str | None = None) -> Option:
+    """Make the option that both commands have, under a heading of its own in each."""
+    return Option(
+        "--full-every",
+        group=group,
+        needs=needs,
+        type=click.IntRange(min=1),
+        default=7,
+        show_default=True,
+        metavar="DAYS",
+        help="Load everything if the last time was so long ago.",
+    )
+
+
 ACCOUNT_OPTIONS = (
     Option(
         "--sample",
@@ -486,7 +500,22 @@ REPORT_OPTIONS = (
         group=CHANGES,
         type=_NEW_FILE,
         metavar="FILE",
-        help="The snapshot store that capsule-snapshot writes; default in the user's data folder.",
+        help="The snapshot store; default in the user's data folder. Where it knows the account,"
+        " the projection learns from its snapshots, and the last one is compared with.",
+    ),
+    Option(
+        "--snapshot",
+        group=CHANGES,
+        is_flag=True,
+        help="Record what is loaded in the store, too; of an account that is there, load what"
+        " changed.",
+    ),
+    _full_every(CHANGES, needs="snapshot"),
+    Option(
+        "--no-projection",
+        group=WRITTEN,
+        is_flag=True,
+        help="Leave out what will probably be won, and the files that show it.",
     ),
     Option(
         "--format",
@@ -516,7 +545,8 @@ REPORT_OPTIONS = (
         group=WHERE,
         portfolio=True,
         type=_FOLDER,
-        required=True,
+        default=Path("report"),
+        show_default=True,
         metavar="DIR",
         help="Folder for the report; created if needed.",
     ),
@@ -535,15 +565,7 @@ SNAPSHOT_OPTIONS = (
         help="Record all accounts of a TOML file, several at once; see below.",
     ),
     Option("--full", group=WRITTEN, is_flag=True, help="Load everything, not only what changed."),
-    Option(
-        "--full-every",
-        group=WRITTEN,
-        type=click.IntRange(min=1),
-        default=7,
-        show_default=True,
-        metavar="DAYS",
-        help="Load everything if the last time was so long ago.",
-    ),
+    _full_every(WRITTEN),
     Option(
         "--store",
         "store_path",

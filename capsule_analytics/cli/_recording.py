@@ -75,6 +75,11 @@ def record(
     Returns
     -------
     Its name in the store.
+
+    Notes
+    -----
+    Everything is loaded where the changes do not add up to the number of deals that the server
+    gives.
     """
     alone = nullcontext() if alone is None else alone
     with alone:
@@ -113,7 +118,8 @@ def _load(
     progress: Callable[[int], None] | None,
 ) -> tuple[Pipeline, list[int] | None]:
     """Load what changed since the last snapshot and what is gone, or everything and None."""
-    embed = ("tags", "fields") if client.api_version == "v2" else ()
+    v2 = client.api_version == "v2"
+    embed = ("tags", "fields", "missingImportantFields") if v2 else ()
     if last is not None:
         since = last.loaded_at.to_pydatetime()
         update = load_changes(client, since, embed=embed, earlier=last)

@@ -9,7 +9,7 @@ import click
 
 from capsule_analytics import __version__
 
-from ._account import AccountArgs
+from ._account import AccountArgs, NothingToLoadError
 from ._checks import check_options
 from ._config import CONFIG, INIT
 from ._options import REPORT_OPTIONS, Command
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 _EXAMPLE = """\b
 Examples:
-  capsule-report --sample --out report
-  CAPSULE_TOKEN=... capsule-report --account acme --out report
+  capsule-report --sample
+  CAPSULE_TOKEN=... capsule-report --account acme --html --snapshot
   capsule-report --sample --by owner --overdue roll --html --out report
 """
 
@@ -61,6 +61,9 @@ class ReportArgs(AccountArgs):
     targets: Path | str | None
     changes_since: date | None
     store: Path | None
+    snapshot: bool
+    full_every: int
+    no_projection: bool
     formats: tuple[str, ...]
     html: bool
     xlsx: bool
@@ -89,6 +92,16 @@ class ReportArgs(AccountArgs):
         return ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
 
     @property
+    def selects_won(self) -> bool:
+        """Whether won deals are among the selected, as the projection needs them."""
+        return self.milestone is None and (not self.status or "won" in self.status)
+
+    @property
+    def records(self) -> bool:
+        """Whether the account is recorded; a configuration's ``snapshot`` is for live ones."""
+        return self.snapshot and self.live and self.as_of is None
+
+    @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read, and that no file of the report may replace."""
         secrets = (self.token_file, self.smtp_password_file, self.slack_webhook_file)
@@ -105,12 +118,16 @@ class ReportArgs(AccountArgs):
 @click.version_option(__version__, prog_name="capsule-report")
 @click.pass_context
 def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - typed by `ReportArgs`
-    """Write the sales forecast of a Capsule CRM account as charts and CSV files.
+    """Write what a Capsule CRM account will probably win, and its forecast, as charts and tables.
 
-    The folder gets forecast.png and revenue.png, forecast.csv, revenue.csv, scenarios.csv,
-    opportunities.csv and data_quality.csv.
+    The folder gets projection.png, forecast.png and revenue.png, projection.csv,
+    projected_deals.csv, track_record.csv, attention.csv (deals that need someone), forecast.csv,
+    revenue.csv, scenarios.csv, opportunities.csv and data_quality.csv; with snapshots changes.png,
+    changes.csv and changed_deals.csv.
     """
     args = ReportArgs(**chosen)
+    if not (args.sample or args.live or args.portfolio):
+        raise NothingToLoadError
     check_options(context, args)
     kept = context.ensure_object(Kept)
     if args.portfolio is None:
@@ -132,10 +149,14 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
     if args.portfolio is not None:
         _terminal.portfolio_summary(_figures.write_portfolio(args, placed))
         return
-    pipeline = _figures.load(args)
+
+    def recorded() -> None:
+        kept.words = "the snapshot is recorded, and no report was written"
+
+    pipeline, past = _figures.load(args, recorded)
     if args.verify:
         _terminal.verified(_figures.verified(pipeline, args))
-    figures = _figures.figures(pipeline, args)
+    figures = _figures.figures(pipeline, past, args)
     files = write_figures(figures, args.out, placed=placed)
     _terminal.summary(figures, files)
     if delivery is not None:

@@ -113,7 +113,7 @@ def announce_wait(account: str) -> Callable[[datetime], None]:
 
 
 def summary(figures: Figures, files: list[Path]) -> None:
-    """Print the months around the as-of day, what to check, and where the files are.
+    """Print what will probably be won, the coming months, what to check, and where the files are.
 
     Parameters
     ----------
@@ -123,8 +123,18 @@ def summary(figures: Figures, files: list[Path]) -> None:
         The report's files.
     """
     console = _plain_console()
+    if figures.outlook:
+        first, *others = figures.outlook
+        console.print(first.sentence, soft_wrap=True)
+        if others:
+            names = ", ".join(one.name for one in others)
+            console.print(f"Also projected: {names}; see projection.csv.", soft_wrap=True)
     console.print(f"{figures.pipeline!r}"[1:-1])
     console.print(_forecast(figures.forecast))
+    if len(figures.needs):
+        count = len(figures.needs)
+        deals = "1 open deal needs" if count == 1 else f"{count:,} open deals need"
+        console.print(f"{deals} someone; see attention.csv.")
     console.print(_findings(figures.severities))
     _print_files(console, files)
 
@@ -163,7 +173,8 @@ def _forecast(table: pd.DataFrame, file: str = "forecast.csv") -> Table:
     shown = ahead.head(_ROWS)
     left = len(ahead) - len(shown)
     view = Table(
-        title=f"Forecast from {now}, in whole units of the currency",
+        title=f"Weighted forecast from {now}, if every stated probability and date were right,"
+        " in whole units of the currency",
         caption=f"and {left} more rows in {file}" if left else None,
         box=box.SIMPLE,
         pad_edge=False,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from capsule_analytics import quality
 from capsule_analytics._deals import chances
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ AGES = ("under 30", "30-89", "90-179", "180-364", "365+")
 """Classes of age, in days since a deal was entered."""
 
 _DAYS = (30, 90, 180, 365)
+_SINCE = ("created_at", "last_stage_changed_at")
 _STAGE = ["pipeline", "milestone"]
 _MEASURES = ["open_deals", "open_value", "weighted_value", "overdue_deals", "overdue_value"]
 
@@ -63,16 +65,21 @@ def open_by_milestone(pipeline: Pipeline, *, probability: Probability = None) ->
     >>> import capsule_analytics as ca
     >>> table = open_by_milestone(ca.load_sample())
     >>> table[["currency", "milestone", "open_deals", "open_value"]].head(3)
-      currency    milestone  open_deals  open_value
-    0      GBP       Lead          22    692173.5
-    1      GBP  Qualified          35    946775.0
-    2      GBP   Proposal          35   1209550.0
+      currency  milestone  open_deals  open_value
+    0      GBP       Lead          10    299875.0
+    1      GBP  Qualified          26    647775.0
+    2      GBP   Proposal          19    512350.0
     """
     deals = _open_deals(pipeline, probability)
     return _filled(deals, [], pipeline)
 
 
-def open_by_age(pipeline: Pipeline, *, probability: Probability = None) -> pd.DataFrame:
+def open_by_age(
+    pipeline: Pipeline,
+    *,
+    probability: Probability = None,
+    since: Literal["created_at", "last_stage_changed_at"] = "created_at",
+) -> pd.DataFrame:
     """Sum the open deals by age, milestone and currency.
 
     Every open deal counts, the overdue ones too.
@@ -84,16 +91,19 @@ def open_by_age(pipeline: Pipeline, *, probability: Probability = None) -> pd.Da
         to the as-of day. A deal that was entered after it counts as new.
     probability
         Other probabilities for the weighted value, as for `by_month`; None for Capsule's own.
+    since
+        ``"last_stage_changed_at"`` counts from the day on which a deal came to its milestone
+        instead (API v2): the time that it has stood there.
 
     Returns
     -------
     The rows and columns of `open_by_milestone` for each age, with ``age`` as first column: one of
-    `AGES`, in that order, missing (and last) for deals without a creation date.
+    `AGES`, in that order, missing (and last) for deals without that date.
 
     Raises
     ------
     ArgumentError
-        If `probability` is none.
+        If `probability` is none, or `since` is neither.
 
     Examples
     --------
@@ -102,8 +112,10 @@ def open_by_age(pipeline: Pipeline, *, probability: Probability = None) -> pd.Da
     >>> table.groupby("age", observed=True)["open_deals"].sum().to_dict()
     {'under 30': 31, '30-89': 29, '90-179': 43, '180-364': 39, '365+': 22}
     """
+    if since not in _SINCE:
+        raise ArgumentError(f"since must be one of {', '.join(_SINCE)}, not {since!r}")
     deals = _open_deals(pipeline, probability)
-    days = (pd.Timestamp(pipeline.as_of, tz="UTC") - deals["created_at"].dt.normalize()).dt.days
+    days = (pd.Timestamp(pipeline.as_of, tz="UTC") - deals[since].dt.normalize()).dt.days
     place = np.searchsorted(_DAYS, days.to_numpy(dtype=np.float64, na_value=np.nan), side="right")
     names = np.array(AGES, dtype=object)[np.minimum(place, len(AGES) - 1)]
     deals["age"] = np.where(days.isna(), None, names)
@@ -127,7 +139,7 @@ def _open_deals(pipeline: Pipeline, probability: Probability) -> pd.DataFrame:
     return pd.DataFrame(
         {
             **names,
-            "created_at": frame["created_at"].array,
+            **{name: frame[name].array for name in _SINCE},
             "open_deals": 1,
             "open_value": value,
             "weighted_value": np.nan_to_num(tcv * chances(frame, probability), nan=0.0),

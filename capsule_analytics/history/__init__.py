@@ -30,6 +30,7 @@ from ._sample import sample_history
 from ._slippage import pushed_out, slippage, slippage_by_owner, stale
 from ._store import Store, open_store
 from ._store_file import OFFLINE as OFFLINE
+from ._store_file import default_path as default_path
 from ._store_rows import DEAL_COLUMNS as DEAL_COLUMNS
 
 __all__ = [

@@ -51,12 +51,15 @@ class Wants(NamedTuple):
         Whether an owner goes by several names.
     definitions
         Whether any has custom fields.
+    currencies
+        Whether anything came whose currency could be checked.
     """
 
     milestones: frozenset[int]
     lost_reasons: bool
     usernames: bool
     definitions: bool
+    currencies: bool
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class Assembler:
             lost_reasons=not done["lost_reason_id"].isna().all(),
             usernames=bool(_of_several_names(done["owner_id"], done["owner"])),
             definitions=any(held is not None for held in done["fields"]),
+            currencies=self._rows > 0,
         )
 
     def finish(

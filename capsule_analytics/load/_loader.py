@@ -172,7 +172,7 @@ def _setting(
     definitions = client.fetch_reference("definitions") if wants.definitions else []
     return Setting(
         milestones=table,
-        currencies=_currencies(client),
+        currencies=_currencies(client) if wants.currencies else [],
         lost_reasons=counting_reasons(reasons),
         usernames={
             one["id"]: one["username"]
@@ -231,7 +231,8 @@ def load_changes(
 
     Returns
     -------
-    The changes, or None if the server cannot tell them and everything must be loaded.
+    The changes, or None if the server cannot tell them, or says that the account has another
+    number of deals than these and the earlier ones make, so that everything must be loaded.
 
     Raises
     ------
@@ -266,7 +267,21 @@ def load_changes(
         account=client.account,
         repeats=True,
     )
-    return Update(pipeline, sorted(changes.gone.keys() - changes.ids - shown.keys()))
+    gone = sorted(changes.gone.keys() - changes.ids - shown.keys())
+    if earlier is not None and not _adds_up(client, earlier, pipeline, gone):
+        return None
+    return Update(pipeline, gone)
+
+
+def _adds_up(
+    client: CapsuleClient, earlier: Pipeline, changed: Pipeline, gone: Sequence[int]
+) -> bool:
+    """Compare the number of deals with the one that the server gives, where it gives one."""
+    if client.api_version == "v1":
+        return True
+    total = client.fetch_page(Query(), client.api.FIRST, 1).total
+    ids = earlier.opportunities.index.union(changed.opportunities.index).difference(gone)
+    return total is None or total == int((ids >= 0).sum())
 
 
 def _currencies(client: CapsuleClient) -> list[str]:

@@ -209,6 +209,12 @@ class Projection:
             f"snapshots{thin}>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show the coming months in a notebook."""
+        from capsule_analytics._notebook import projection_card  # noqa: PLC0415 - notebooks only
+
+        return projection_card(self)
+
     def distribution(
         self, start: date | str, end: date | str, currency: str | None = None
     ) -> Projected:

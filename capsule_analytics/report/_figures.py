@@ -10,16 +10,36 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from capsule_analytics import forecast, fx, quality, scenarios, targets
+from capsule_analytics import (
+    attention,
+    calibration,
+    forecast,
+    fx,
+    history,
+    quality,
+    scenarios,
+    targets,
+)
 from capsule_analytics._deals import chances
-from capsule_analytics._words import currency_name, period_text, round_cents
-from capsule_analytics.errors import ArgumentError
+from capsule_analytics._words import (
+    currency_name,
+    format_compact,
+    percent,
+    period_text,
+    round_cents,
+)
+from capsule_analytics.errors import ArgumentError, MissingExtraError
+from capsule_analytics.schema import TEXT
 
 from ._options import FORMATS, Options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from capsule_analytics.projection import Projection
     from capsule_analytics.schema import Pipeline
 
 FORECAST_AMOUNTS = (
@@ -31,6 +51,50 @@ FORECAST_AMOUNTS = (
     "p50",
     "p90",
 )
+PROJECTION_AMOUNTS = (
+    "won_value",
+    "open_value",
+    "new_value",
+    "expected_value",
+    "p10",
+    "p50",
+    "p90",
+)
+MONTHS_AHEAD = 6
+"""How far the projection of a report looks, the month of the as-of day included."""
+
+MEANINGS = {
+    "Projection": (
+        "What will have been won in a period: won already, from open deals whenever they "
+        "close, and from business that is not in the list yet. Learnt from what earlier deals "
+        "became."
+    ),
+    "P10, P50, P90 of the projection": (
+        "The outcome is below P10 once in ten times, below P50 five times and below P90 nine "
+        "times, as far as the track record bears it out."
+    ),
+    "Track record": ("What was projected for past months, beside what they brought."),
+    "Weighted value": (
+        "TCV times the stated probability of each open deal, in the month of its expected "
+        "close: what would be won on average if every stated probability and date were right."
+    ),
+    "P10, P50, P90 of the weighted forecast": (
+        "The spread that chance alone would leave if every stated probability and date were "
+        "right. They seldom are, so the outcome lies outside far more often than twice in "
+        "ten."
+    ),
+    "Expected value": ("Won, and of open deals the weighted value; in a projection, its mean."),
+    "Stake": ("TCV times the chance that the deal is won within a year."),
+    "Win rate": (
+        "Won divided by won and lost; deals lost for a reason that the account leaves out of "
+        "its conversion rate are not counted. rate_of_all counts them as lost."
+    ),
+}
+"""What the figures of a report mean, in the words of the workbook and the page."""
+
+_LAST_SHEETS = ("Opportunities", "Data quality", "Rates")
+_TRACK_AMOUNTS = ("expected_value", "p10", "p50", "p90", "actual_value")
+_CHANCES = ("won_this_month", "won_this_quarter", "won_within_year", "won_ever")
 REVENUE_AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
 _CATEGORY_AMOUNTS = ("won_value", "commit_value", "best_case_value", "pipeline_value")
 _TARGET_AMOUNTS = ("target", "won_value", "expected_value", "gap")
@@ -82,6 +146,74 @@ class Outlook:
 
 
 @dataclass(frozen=True)
+class Against:
+    """What a projected period is held against.
+
+    Attributes
+    ----------
+    amount
+        The target, or what the same period of last year brought.
+    target
+        Whether it is a target.
+    words
+        The comparison in words.
+    """
+
+    amount: float
+    target: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class CurrencyOutlook:
+    """What will probably be won, in one currency: what the report leads with.
+
+    Attributes
+    ----------
+    currency
+        ISO code; None for deals without one.
+    month, quarter
+        The projection of the month and the (fiscal) quarter in which the day after the as-of day
+        lies: won so far, expected, P10 and P90.
+    against
+        What the quarter is held against; None where there is neither target nor last year.
+    track
+        How projections of past months came true, in words.
+    """
+
+    currency: str | None
+    month: Outlook
+    quarter: Outlook
+    against: Against | None
+    track: str
+
+    @property
+    def name(self) -> str:
+        """The currency's code, or words where there is none."""
+        return currency_name(self.currency)
+
+    @property
+    def sentence(self) -> str:
+        """Say it: month, quarter, what they are held against, and how far to trust it."""
+
+        def told(period: Outlook) -> str:
+            won = f", {self._money(period.won)} of it won so far" if period.won else ""
+            return (
+                f"{self._money(period.expected)} in {period.name} "
+                f"({self._money(period.low)} to {self._money(period.high)}){won}"
+            )
+
+        against = "" if self.against is None else f", {self.against.words}"
+        return (
+            f"Will probably be won: {told(self.month)}; {told(self.quarter)}{against}. "
+            f"The ranges hold four of five outcomes; {self.track}."
+        )
+
+    def _money(self, amount: float) -> str:
+        return format_compact(amount, self.currency)
+
+
+@dataclass(frozen=True)
 class Headline:
     """The figures a reader asks for first, in one currency.
 
@@ -121,6 +253,9 @@ class Headline:
 class Figures:
     """Everything that a report shows; each is computed when it is first asked for, and once.
 
+    Leads with `outlook`: what will probably be won. The weighted forecast beside it says what would
+    be, if every stated probability and date were right.
+
     Attributes
     ----------
     pipeline
@@ -151,6 +286,132 @@ class Figures:
     def forecast_quarter(self) -> pd.DataFrame:
         """The forecast by quarter, without groups."""
         return self._without_groups("quarter")
+
+    @cached_property
+    def projection(self) -> Projection | None:
+        """The projection, fitted on the snapshots and the account; None where it is not wanted."""
+        if not self.options.projection:
+            return None
+        from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
+
+        return projection.fit([*self.options.snapshots, self.pipeline])
+
+    @cached_property
+    def projected(self) -> pd.DataFrame | None:
+        """What will probably be won by month and currency; None without a projection."""
+        return None if self.projection is None else self.projection.by_month(MONTHS_AHEAD)
+
+    @cached_property
+    def projected_quarters(self) -> pd.DataFrame | None:
+        """The same by (fiscal) quarter, projected as such."""
+        if self.projection is None:
+            return None
+        return self.projection.by_month(
+            MONTHS_AHEAD, period="quarter", fiscal_year_start=self.options.fiscal_year_start
+        )
+
+    @cached_property
+    def projected_deals(self) -> pd.DataFrame | None:
+        """The chances of each open deal, those that bring most first; None without a projection.
+
+        As `Projection.deals` gives them, with ``id``, ``name``, ``party`` as first columns, and
+        chances to four digits.
+        """
+        if self.projection is None:
+            return None
+        deals = self.projection.deals()
+        names = self.pipeline.opportunities[["name", "party"]].astype(TEXT).reindex(deals.index)
+        table = names.join(deals)
+        order = (table["tcv"] * table["won_within_year"]).fillna(0.0)
+        table = table.loc[order.sort_values(ascending=False, kind="stable").index]
+        return table.round(dict.fromkeys(_CHANCES, 4)).reset_index(names="id")
+
+    @cached_property
+    def track(self) -> pd.DataFrame | None:
+        """Past projections beside what came, over twelve months; None without a projection."""
+        return None if self.projection is None else self.projection.track_record()
+
+    @cached_property
+    def track_words(self) -> str:
+        """How projections of the main currency came true, in words; empty without a projection."""
+        return self.outlook[0].track if self.outlook else ""
+
+    @cached_property
+    def outlook(self) -> tuple[CurrencyOutlook, ...]:
+        """What will probably be won, one a currency; empty without a projection.
+
+        The home currency or the one with the most open and won deals first, deals without a
+        currency last. Currencies in which nothing is likely to be won are left out.
+        """
+        return tuple(
+            self._outlook_of(head.currency)
+            for head in self.headlines
+            if self.projected is not None and len(in_currency(self.projected, head.currency))
+        )
+
+    @cached_property
+    def needs(self) -> pd.DataFrame:
+        """The open deals that need someone, as `attention.needing` gives them, with ``link``."""
+        options = self.options
+        table = attention.needing(self.pipeline, options.before, options.snapshots, self.projection)
+        if not options.web:
+            return table.assign(link=pd.array([pd.NA] * len(table), dtype=TEXT))
+        links = (f"{options.web}/opportunity/" + table["id"].astype(str)).astype(TEXT)
+        return table.assign(link=links.where(table["id"] > 0))  # others have no id in Capsule
+
+    @cached_property
+    def ended(self) -> pd.DataFrame:
+        """The deals that have ended."""
+        return calibration.ended(self.pipeline)
+
+    @cached_property
+    def win_rates_by_owner(self) -> pd.DataFrame | None:
+        """Both win rates by owner; None where nothing has ended or scipy is not installed."""
+        return self._win_rates("owner")
+
+    @cached_property
+    def win_rates_by_quarter(self) -> pd.DataFrame | None:
+        """Both win rates by the (fiscal) quarter of the close; None as for those by owner."""
+        return self._win_rates("quarter")
+
+    @cached_property
+    def lost_reasons(self) -> pd.DataFrame:
+        """The lost deals by currency and reason, with the shares of both rates."""
+        return calibration.lost_reasons(self.pipeline)
+
+    @cached_property
+    def conversion(self) -> pd.DataFrame | None:
+        """How many deals move on from each milestone; None without snapshots or scipy."""
+        if not self.options.snapshots:
+            return None
+        return _where_installed(
+            lambda: calibration.milestone_steps(self.options.snapshots, self.pipeline)
+        )
+
+    @cached_property
+    def velocity(self) -> pd.DataFrame | None:
+        """Win rate, deal size, cycle and velocity by currency; None without scipy."""
+        return _where_installed(lambda: calibration.velocity(self.pipeline))
+
+    @cached_property
+    def slippage_by_owner(self) -> pd.DataFrame | None:
+        """How often each owner's deals were pushed out; None without snapshots."""
+        if not self.options.snapshots:
+            return None
+        slips = history.slippage([*self.options.snapshots, self.pipeline])
+        return history.slippage_by_owner(slips)
+
+    @cached_property
+    def time_at_milestone(self) -> pd.DataFrame:
+        """The open deals by the time that they have stood at their milestone."""
+        return forecast.open_by_age(
+            self.pipeline, probability=self.options.probability, since="last_stage_changed_at"
+        )
+
+    @cached_property
+    def quality_by_owner(self) -> pd.DataFrame:
+        """The data-quality findings by owner."""
+        return quality.by_owner(self.pipeline)
 
     @cached_property
     def revenue(self) -> pd.DataFrame:
@@ -286,12 +547,21 @@ class Figures:
         options = self.options
         deals = self.pipeline.opportunities.reset_index()
         sheets = {
-            "forecast": ("Forecast", forecast_columns(self.forecast), FORECAST_AMOUNTS, ()),
+            "projection": ("Projection", self.projected, PROJECTION_AMOUNTS, ()),
+            "track_record": ("Track record", self.track, _TRACK_AMOUNTS, ()),
+            "changes": ("Changes", options.changes, ("value",), ()),
+            "changed_deals": ("Changed deals", options.changed_deals, ("value",), ()),
+            "attention": ("Need someone", self.needs, ("tcv", "stake"), ()),
+            "projected_deals": ("Projected deals", self.projected_deals, ("tcv",), ()),
+            "forecast": (
+                "Weighted forecast",
+                forecast_columns(self.forecast),
+                FORECAST_AMOUNTS,
+                (),
+            ),
             "revenue": ("Revenue", self.revenue, REVENUE_AMOUNTS, ()),
             "scenarios": ("Categories", self.categories, _CATEGORY_AMOUNTS, ()),
             "targets": ("Targets", self.attainment, _TARGET_AMOUNTS, ()),
-            "changes": ("Changes", options.changes, ("value",), ()),
-            "changed_deals": ("Changed deals", options.changed_deals, ("value",), ()),
             "opportunities": ("Opportunities", deals, _FRAME_AMOUNTS, _FRAME_DAYS),
             "data_quality": ("Data quality", self.pipeline.issues, (), ()),
             "rates": ("Rates", self.rates, ("original_tcv", "tcv"), ("date", "rate_date")),
@@ -303,9 +573,65 @@ class Figures:
         )
 
     @cached_property
+    def workbook(self) -> dict[str, pd.DataFrame]:
+        """The sheets of the workbook by title: those of `sheets`, and what the page shows beside.
+
+        In the order of the page: what will probably be won, what needs someone, the weighted
+        forecast, then how the account works, its deals and their quality, and what figures mean.
+        """
+        files = {sheet.title: sheet.frame for sheet in self.sheets}
+        last = {title: files.pop(title) for title in _LAST_SHEETS if title in files}
+        how = {
+            "Win rates by owner": self.win_rates_by_owner,
+            "Win rates by quarter": self.win_rates_by_quarter,
+            "Lost reasons": self.lost_reasons,
+            "Conversion": self.conversion,
+            "Velocity": self.velocity,
+            "Slippage by owner": self.slippage_by_owner,
+            "Quality by owner": self.quality_by_owner,
+        }
+        shown = {title: table for title, table in how.items() if table is not None and len(table)}
+        first = {"Outlook": self.outlook_table} if self.outlook else {}
+        meanings = pd.DataFrame(list(MEANINGS.items()), columns=["figure", "meaning"])
+        return first | files | shown | last | {"How figures are made": meanings}
+
+    @cached_property
+    def outlook_table(self) -> pd.DataFrame:
+        """`outlook` as a table: two rows a currency, its month and its quarter.
+
+        ``currency``, ``period``, ``won_value``, ``expected_value``, ``p10``, ``p90``, ``against``
+        (the amount that the quarter is held against) and ``in_words``.
+        """
+        rows = [
+            {
+                "currency": one.currency,
+                "period": period.name,
+                "won_value": period.won,
+                "expected_value": period.expected,
+                "p10": period.low,
+                "p90": period.high,
+                "against": one.against.amount if one.against and period is one.quarter else np.nan,
+                "in_words": one.sentence if period is one.month else None,
+            }
+            for one in self.outlook
+            for period in (one.month, one.quarter)
+        ]
+        return pd.DataFrame(rows).astype({"currency": TEXT, "in_words": TEXT})
+
+    def _repr_html_(self) -> str:
+        """Show what the report leads with, in a notebook."""
+        from capsule_analytics._notebook import figures_card  # noqa: PLC0415 - notebooks only
+
+        return figures_card(self)
+
+    @cached_property
     def charts(self) -> dict[str, pd.DataFrame]:
-        """What the charts are drawn from, by the name of their file and of their function."""
+        """What the charts are drawn from, by the name of their file and of their function.
+
+        The projection is drawn beside what past months brought, `forecast_month`.
+        """
         charts = {
+            "projection": self.projected,
             "forecast": self.forecast_total,
             "revenue": self.revenue_total,
             "targets": self.attainment,
@@ -357,6 +683,45 @@ class Figures:
             target=self._running_target(currency),
         )
 
+    def _outlook_of(self, currency: str | None) -> CurrencyOutlook:
+        from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
+
+        assert self.projected is not None  # noqa: S101 - asked for by `outlook` alone
+        assert self.projected_quarters is not None  # noqa: S101
+        assert self.track is not None  # noqa: S101
+        month = _outlook(self.projected, self.projected["month"].iloc[0], currency)
+        quarters = self.projected_quarters
+        quarter = _outlook(quarters, quarters["quarter"].iloc[0], currency)
+        track = projection.track_words(in_currency(self.track, currency))
+        return CurrencyOutlook(currency, month, quarter, self._against(quarter, currency), track)
+
+    def _against(self, quarter: Outlook, currency: str | None) -> Against | None:
+        """Hold a projected quarter against its target, else against the same one of last year."""
+        rows = self.attainment_periods
+        if rows is not None:
+            rows = in_currency(rows[_whole_team(rows)], currency)
+            rows = rows[(rows["period"] == quarter.period).to_numpy(dtype=bool)]
+            if len(rows) and rows["target"].iloc[0] > 0:
+                amount = float(rows["target"].iloc[0])
+                money = format_compact(amount, currency)
+                share = percent(quarter.expected / amount)
+                return Against(amount, target=True, words=f"{share} of the target of {money}")
+        year_ago = _outlook(self.forecast_quarter, quarter.period - 4, currency)
+        if not year_ago.won:
+            return None
+        change = quarter.expected / year_ago.won - 1
+        than = f"than the {format_compact(year_ago.won, currency)} of {year_ago.name}"
+        words = f"{percent(abs(change))} {'more' if change >= 0 else 'less'} {than}"
+        return Against(year_ago.won, target=False, words=words)
+
+    def _win_rates(self, by: str) -> pd.DataFrame | None:
+        if self.ended.empty:
+            return None
+        start = self.options.fiscal_year_start
+        return _where_installed(
+            lambda: calibration.win_rates(self.ended, by=[by], fiscal_year_start=start)
+        )
+
     def _running_target(self, currency: str | None) -> dict[str, object] | None:
         """Find the whole team's target that is running: the quarter's, else month's or year's."""
         if self.attainment_periods is None:
@@ -365,8 +730,7 @@ class Figures:
         periods = [now, self.month, _period(f"{now.qyear}", now.freqstr)]
         rows = self.attainment_periods
         rows = rows[(rows["currency"] == currency).fillna(value=False).to_numpy(dtype=bool)]
-        if "owner" in rows.columns:
-            rows = rows[rows["owner"].isna()]
+        rows = rows[_whole_team(rows)]
         found = rows[rows["period"].isin(periods)]
         if found.empty:
             return None
@@ -458,6 +822,25 @@ def _outlook(table: pd.DataFrame, now: pd.Period, currency: str | None) -> Outlo
         return Outlook(now)
     names = ["won_value", "expected_value", "p10", "p90"]
     return Outlook(now, *(float(amount) for amount in rows[names].iloc[0]))
+
+
+def _whole_team(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Mark the targets of value that are everybody's."""
+    whole = np.ones(len(rows), dtype=bool)
+    for name in ("owner", "pipeline"):
+        if name in rows.columns:
+            whole &= rows[name].isna().to_numpy(dtype=bool)
+    if "measure" in rows.columns:
+        whole &= (rows["measure"].astype(object) != "deals").to_numpy(dtype=bool)
+    return whole
+
+
+def _where_installed(make: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
+    """Make a table unless it needs an extra that is not there."""
+    try:
+        return make()
+    except MissingExtraError:
+        return None
 
 
 def _period(text: str, quarters: str) -> pd.Period:

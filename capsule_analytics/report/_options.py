@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from capsule_analytics._deals import Overdue, Period, Probability
+    from capsule_analytics.schema import Pipeline
 
 FORMATS = ("png", "svg", "pdf")
 """Formats of the charts."""
@@ -55,6 +56,17 @@ class Options:
         Least probabilities of the forecast categories, as for `scenarios.by_category`.
     changed_deals
         The deals behind the bridge, as `capsule_analytics.history.changed_deals` gives them.
+    projection
+        Whether to project what will be won (`capsule_analytics.projection`); adds
+        ``projection.csv``, its chart, ``projected_deals.csv`` and ``track_record.csv``.
+    snapshots
+        The account on earlier days, oldest first, which the projection, pushes and the conversion
+        between milestones are learnt from.
+    before
+        The account on the day that ``changes`` begins with; None where there is none.
+    web
+        Address of the account's own pages, such as ``https://acme.capsulecrm.com``, to which
+        deals are linked; empty for none.
     selection
         Which deals were loaded, in words, where they are not all of the account's.
     inputs
@@ -75,6 +87,10 @@ class Options:
     changes: pd.DataFrame | None = None
     thresholds: Mapping[str, float] = field(default_factory=lambda: dict(scenarios.THRESHOLDS))
     changed_deals: pd.DataFrame | None = None
+    projection: bool = True
+    snapshots: tuple[Pipeline, ...] = ()
+    before: Pipeline | None = None
+    web: str = ""
     selection: str = ""
     inputs: tuple[Path, ...] = ()
 

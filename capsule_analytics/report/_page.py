@@ -125,7 +125,7 @@ def _settings(figures: Figures) -> list[tuple[str, str]]:
             else "corrected by what earlier deals became",
         ),
         ("Overdue deals", _POLICIES[options.overdue]),
-        ("Ranges", f"P10 to P90, four outcomes in five; {correlation}"),
+        ("Ranges", f"P10 to P90 if every stated probability and date were right; {correlation}"),
         ("Fiscal year", f"begins in {pd.Timestamp(2000, options.fiscal_year_start, 1):%B}"),
         (
             "Currencies",

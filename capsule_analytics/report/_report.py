@@ -85,8 +85,7 @@ def write_figures(
         if options.xlsx:
             from ._workbook import write_workbook  # noqa: PLC0415 - needs an extra
 
-            sheets = {sheet.title: sheet.frame for sheet in figures.sheets}
-            write_workbook(sheets, staging / "report.xlsx")
+            write_workbook(figures.workbook, staging / "report.xlsx")
         names = sorted(staging.iterdir(), key=lambda path: (_order(path), path.name))
     return [folder / path.name for path in names]
 
@@ -106,7 +105,8 @@ def _write_charts(figures: Figures, folder: Path) -> None:
         return
     with missing_letters_told():
         for name, table in figures.charts.items():
-            figure, _ = getattr(plot, name)(table)
+            beside = (figures.forecast_month,) if name == "projection" else ()
+            figure, _ = getattr(plot, name)(table, *beside)
             for suffix in figures.options.formats:
                 figure.savefig(folder / f"{name}.{suffix}", dpi=_DPI, bbox_inches="tight")
             plt.close(figure)

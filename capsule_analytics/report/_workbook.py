@@ -21,11 +21,33 @@ if TYPE_CHECKING:
 MAX_ROWS = 1_048_576
 """Rows of a sheet, its header included."""
 
-PERCENTS = frozenset({"probability", "calibrated", "chance", "attainment"})
+PERCENTS = frozenset(
+    {
+        "probability",
+        "calibrated",
+        "chance",
+        "attainment",
+        "won_this_month",
+        "won_this_quarter",
+        "won_within_year",
+        "won_ever",
+        "raw_rate",
+        "rate_of_all",
+        "rate",
+        "low",
+        "high",
+        "win_rate",
+        "conversion",
+        "share",
+        "share_of_all",
+    }
+)
 """Columns of ratios that are read in percent."""
 
-_RATIOS = frozenset({"coverage"})
-_AMOUNT = re.compile(r"(\w+_)?(value|tcv|weighted)|target|gap|p\d+(\.\d+)?")
+_RATIOS = frozenset({"coverage", "mean_days", "cycle_days"})
+_AMOUNT = re.compile(
+    r"(\w+_)?(value|tcv|weighted)|target|gap|stake|velocity|average_won|against|p\d+(\.\d+)?"
+)
 _MAX_TEXT = 32_767
 _WIDTHS = (8, 48)
 _SAMPLE = 1000

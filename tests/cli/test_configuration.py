@@ -122,7 +122,7 @@ def test_one_file_serves_both_commands(tmp_path: Path) -> None:
             assert done.returncode == 0, done.stderr
         with history.open_store(tmp_path / "kept.duckdb", read_only=True) as store:
             assert len(store.snapshots()) == 1
-    done = run(tmp_path, "capsule-report", "--sample")
+    done = run(tmp_path, "capsule-report", "--sample", "--no-projection")
     assert done.returncode == 0, done.stderr
     assert pd.read_csv(tmp_path / "report" / "forecast.csv").columns[0] == "year"
 

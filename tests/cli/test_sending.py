@@ -52,7 +52,7 @@ def test_a_failed_sending_is_exit_1_with_the_report_in_place(tmp_path: Path) -> 
     answer = b"HTTP/1.1 500 No\r\nContent-Length: 34\r\n\r\n" + WEBHOOK.encode()
     with mail_server() as received, raw_server(says(answer)) as (url, _):
         done = invoked(
-            *("capsule-report", "--sample", "--out", "out", "--format", "png", "--verbose"),
+            *("capsule-report", "--sample", "--no-projection", "--out", "out", "--verbose"),
             *("--email", TO, "--slack", "--smtp-port", str(received.port)),
             cwd=tmp_path,
             CAPSULE_SMTP_HOST="127.0.0.1",
@@ -108,7 +108,7 @@ def test_what_is_missing_is_told_before_anything_is_loaded(
 @pytest.mark.parametrize("key", ["smtp-password", "slack-webhook"])
 def test_secrets_do_not_belong_in_the_configuration(key: str, tmp_path: Path) -> None:
     config(tmp_path, f'{key} = "sEcReT"')
-    done = invoked("capsule-report", "--sample", "--out", "out", cwd=tmp_path)
+    done = invoked("capsule-report", "--sample", "--no-projection", "--out", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert "does not belong in a configuration file" in done.stderr
     assert "sEcReT" not in done.stderr
@@ -116,6 +116,6 @@ def test_secrets_do_not_belong_in_the_configuration(key: str, tmp_path: Path) ->
 
 def test_the_sample_account_goes_to_nobody_who_is_only_in_the_configuration(tmp_path: Path) -> None:
     config(tmp_path, f'email = ["{TO}"]', "slack = true")
-    done = invoked("capsule-report", "--sample", "--out", "out", cwd=tmp_path)
+    done = invoked("capsule-report", "--sample", "--no-projection", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "out" / "report.html").exists()

@@ -141,14 +141,17 @@ def test_the_workbook_of_a_report_has_the_figures_of_its_csv_files(tmp_path: Pat
         {"value": 10, "probability": 50, "expected_close": "2026-01-20"},
     ]
     targets = pd.DataFrame({"period": ["2026"], "currency": ["GBP"], "target": [3000.0]})
-    written = write_report(deals(rows), tmp_path, Options(xlsx=True, formats=(), targets=targets))
+    options = Options(xlsx=True, formats=(), targets=targets, projection=False)
+    written = write_report(deals(rows), tmp_path, options)
     assert [path.name for path in written if path.suffix == ".xlsx"] == ["report.xlsx"]
     book = pd.read_excel(tmp_path / "report.xlsx", sheet_name=None)
     assert list(book) == [
-        "Forecast", "Revenue", "Categories", "Targets", "Opportunities", "Data quality"
+        "Need someone", "Weighted forecast", "Revenue", "Categories", "Targets",
+        "Win rates by owner", "Win rates by quarter", "Velocity", "Quality by owner",
+        "Opportunities", "Data quality", "How figures are made",
     ]  # fmt: skip
     files = {
-        "Forecast": "forecast",
+        "Weighted forecast": "forecast",
         "Revenue": "revenue",
         "Categories": "scenarios",
         "Targets": "targets",
@@ -160,7 +163,7 @@ def test_the_workbook_of_a_report_has_the_figures_of_its_csv_files(tmp_path: Pat
     # In October 300 are won; 2,500.50 at 35 % are neither committed nor likely.
     categories = book["Categories"].set_index("month").loc["2026-10"]
     assert categories.tolist() == ["GBP", 1, 300, 1, 300, 1, 300, 1, 2500.5]
-    assert book["Forecast"]["weighted_value"].tolist() == [5.0, 875.18]
+    assert book["Weighted forecast"]["weighted_value"].tolist() == [5.0, 875.18]
     assert book["Opportunities"]["name"].tolist()[0] == "=A"
     assert (
         book["Data quality"]["check"].tolist()
@@ -185,8 +188,9 @@ def test_the_workbook_has_the_deals_behind_the_bridge_and_the_rates(tmp_path: Pa
     write_report(fx.convert(deals(rows), "GBP", rates), tmp_path, options)
     book = openpyxl.load_workbook(tmp_path / "report.xlsx")
     assert book.sheetnames == [
-        "Forecast", "Revenue", "Categories", "Changes", "Changed deals", "Opportunities",
-        "Data quality", "Rates",
+        "Outlook", "Projection", "Track record", "Changes", "Changed deals", "Need someone",
+        "Projected deals", "Weighted forecast", "Revenue", "Categories", "Velocity",
+        "Quality by owner", "Opportunities", "Data quality", "Rates", "How figures are made",
     ]  # fmt: skip
     header, row = ([cell.value for cell in cells] for cells in book["Changed deals"].rows)
     assert dict(zip(header, row, strict=True)) == {
