@@ -1,7 +1,8 @@
-"""``capsule-mcp``: the account's figures as tools of an assistant, over standard input and output."""
+"""``capsule-mcp``: the account's figures as tools of an assistant."""
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,10 @@ import click
 
 from capsule_analytics import __version__
 
-from ._account import AccountArgs
 from ._config import CONFIG
 from ._options import MCP_OPTIONS, REPORT_OPTIONS, Command, is_typed
 from ._report import ReportArgs
-from ._run import Kept, finish, run
+from ._run import INTERRUPTED, TERMINATED, finish, run
 
 if TYPE_CHECKING:
     from datetime import date
@@ -70,16 +70,18 @@ def mcp(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - see
     _check(context, args)
     from capsule_analytics.mcp import Analyst, serve  # noqa: PLC0415 - pandas, not for --help
 
-    context.ensure_object(Kept).words = "nothing was written"
     source = Account(args)
     source.check()
+    # At once, and not when the load is over that a question waits for: there is nothing to undo.
+    signal.signal(signal.SIGINT, lambda *_: finish(INTERRUPTED))
+    signal.signal(signal.SIGTERM, lambda *_: finish(TERMINATED))
     serve(Analyst(source), verbose=args.report.verbose)
 
 
 def _args(chosen: dict[str, Any]) -> McpArgs:
     """Fill in what is not asked here as a report has it if it is not typed."""
     own = {name: chosen.pop(name) for name in ("from_store", "max_age")}
-    rest = [option for option in REPORT_OPTIONS if option.name not in chosen]
+    rest: list[click.Parameter] = [option for option in REPORT_OPTIONS if option.name not in chosen]
     defaults = click.Command("capsule-report", params=rest).make_context("capsule-report", [])
     return McpArgs(report=ReportArgs(**(defaults.params | chosen)), **own)
 

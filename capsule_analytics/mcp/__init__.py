@@ -2,7 +2,7 @@
 
 The Model Context Protocol (https://modelcontextprotocol.io) is how desktop assistants call tools.
 `Analyst` answers from the `Figures` of a report, so that a figure asked for is the one on the page;
-`serve` offers its answers over standard input and output (extra ``mcp``). ``capsule-mcp`` does both.
+`serve` offers its answers over standard input and output (extra ``mcp``), as ``capsule-mcp`` does.
 """
 
 from __future__ import annotations

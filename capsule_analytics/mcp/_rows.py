@@ -74,10 +74,6 @@ def is_amount(name: str) -> bool:
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a table holds
     """Write one value as JSON has it; text as it may leave the process."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
     if pd.isna(value):
         return None
     if isinstance(value, pd.Period):

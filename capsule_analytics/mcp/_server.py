@@ -116,7 +116,7 @@ def _told(answer: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
             return answer(**arguments)
         except (CapsuleError, OSError) as error:
             raise ToolError(one_line(error)) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - an assistant is told a line, whatever happens
             _LOG.exception("%s failed", answer.__name__)
             raise ToolError(
                 f"this should not happen, please report it: {one_line(repr(error))}"

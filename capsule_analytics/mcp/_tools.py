@@ -33,7 +33,7 @@ TOOLS = (
 """The questions, by the names of the methods that answer them."""
 
 _DEAL = (
-    *("name", "party", "status", "currency", "tcv", "those of the least value", "duration_basis", "duration"),
+    *("name", "party", "status", "currency", "tcv", "value", "duration_basis", "duration"),
     *("milestone", "pipeline", "probability", "owner", "team", "expected_close", "closed_at"),
     *("created_at", "last_stage_changed_at", "last_contacted_at", "last_open_milestone"),
     "lost_reason",
@@ -99,6 +99,7 @@ class Analyst:
 
     def projection(
         self,
+        *,
         months: int = 3,
         period: Literal["month", "quarter", "year"] = "month",
         by: Literal["owner", "pipeline", "milestone"] | None = None,
@@ -152,6 +153,7 @@ class Analyst:
 
     def forecast(
         self,
+        *,
         period: Literal["month", "quarter", "year"] = "month",
         by: Literal["owner", "milestone", "pipeline", "team", "party"] | None = None,
         currency: str | None = None,
@@ -199,7 +201,7 @@ class Analyst:
             }
 
     def changes(
-        self, since: str | None = None, currency: str | None = None, top: int = 10
+        self, *, since: str | None = None, currency: str | None = None, top: int = 10
     ) -> dict[str, Any]:
         """Explain how the open pipeline of an earlier day became today's: new, won, lost, moved.
 
@@ -233,7 +235,7 @@ class Analyst:
             }
 
     def deals_needing_attention(
-        self, owner: str | None = None, currency: str | None = None, top: int = 10
+        self, *, owner: str | None = None, currency: str | None = None, top: int = 10
     ) -> dict[str, Any]:
         """List the open deals that need someone, most at stake first, each with its reasons.
 
@@ -254,9 +256,12 @@ class Analyst:
             figures = self._source.figures()
             only = _currency(figures, currency)
             table = _of_owner(figures, _only(figures.needs, only), owner)
-            return {**self._head(figures, only), **listed(table, top, "stake", "those with the least at stake")}
+            return {
+                **self._head(figures, only),
+                **listed(table, top, "stake", "those with the least at stake"),
+            }
 
-    def deal(self, deal_id: int | None = None, name: str | None = None) -> dict[str, Any]:
+    def deal(self, *, deal_id: int | None = None, name: str | None = None) -> dict[str, Any]:
         """Tell all that is known of one deal: its state, its chances and why, what is wrong.
 
         Parameters
@@ -269,28 +274,26 @@ class Analyst:
         with self._lock:
             figures = self._source.figures()
             frame = figures.pipeline.opportunities
-            if (deal_id is None) == (name is None):
-                raise ArgumentError("give either deal_id or name")
-            if name is not None:
-                found = _named(frame, name)
-                if len(found) > 1:
-                    table = found[["name", "party", "owner", "status", "currency", "tcv"]]
-                    return {
-                        **self._head(figures, None),
-                        "candidates": listed(table.reset_index(), _CANDIDATES, "tcv", "those of the least value"),
-                    }
-                deal_id = int(found.index[0])
-            if deal_id not in frame.index:
-                raise ArgumentError(f"there is no deal {deal_id} among those that were loaded")
-            row = rows(frame.loc[[deal_id], list(_DEAL)])[0]
+            found = _meant(frame, deal_id, name)
+            if len(found) > 1:
+                table = frame.loc[found, ["name", "party", "owner", "status", "currency", "tcv"]]
+                return {
+                    **self._head(figures, None),
+                    "candidates": listed(
+                        table.reset_index(), _CANDIDATES, "tcv", "those of the least value"
+                    ),
+                }
+            number = found[0]
+            row = rows(frame.loc[[number], list(_DEAL)])[0]
             return {
                 **self._head(figures, row["currency"]),
-                "deal": {"id": deal_id, **row},
-                **_of_deal(figures, deal_id),
+                "deal": {"id": number, **row},
+                **_of_deal(figures, number),
             }
 
     def win_rates(
         self,
+        *,
         by: list[str] | None = None,
         every: bool = False,
         top: int = 20,
@@ -334,6 +337,7 @@ class Analyst:
 
     def data_quality(
         self,
+        *,
         severity: Literal["error", "warning", "info"] | None = None,
         owner: str | None = None,
         top: int = 10,
@@ -424,13 +428,19 @@ def _of_deal(figures: Figures, deal_id: int) -> dict[str, Any]:
     return told
 
 
-def _named(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Find deals by name: those of just this one, else those that have it in theirs."""
+def _meant(frame: pd.DataFrame, deal_id: int | None, name: str | None) -> list[int]:
+    """Find the deal of an id; or those of just this name, else those that have it in theirs."""
+    if (deal_id is None) == (name is None):
+        raise ArgumentError("give either deal_id or name")
+    if name is None:
+        if deal_id is None or deal_id not in frame.index:
+            raise ArgumentError(f"there is no deal {deal_id} among those that were loaded")
+        return [deal_id]
     wanted = name.strip().casefold()
     names = frame["name"].astype(TEXT).fillna("").str.casefold()
     for found in (names == wanted, names.str.contains(wanted, regex=False)):
         if wanted and found.any():
-            return frame[found.to_numpy(dtype=bool)]
+            return [int(one) for one in frame.index[found.to_numpy(dtype=bool)]]
     raise ArgumentError(f"there is no deal with {name!r} in its name")
 
 
