@@ -13,7 +13,7 @@ import click
 from capsule_analytics import __version__
 
 from ._config import CONFIG
-from ._options import MCP_OPTIONS, REPORT_OPTIONS, Command, is_typed
+from ._options import GOALS, MCP_OPTIONS, REPORT_OPTIONS, Command, is_typed
 from ._report import ReportArgs
 from ._run import INTERRUPTED, TERMINATED, finish, run
 
@@ -70,7 +70,7 @@ def mcp(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - see
     _check(context, args)
     from capsule_analytics.mcp import Analyst, serve  # noqa: PLC0415 - pandas, not for --help
 
-    source = Account(args)
+    source = CurrentFigures(args)
     source.check()
     # At once, and not when the load is over that a question waits for: there is nothing to undo.
     signal.signal(signal.SIGINT, lambda *_: finish(INTERRUPTED))
@@ -96,6 +96,8 @@ def _check(context: click.Context, args: McpArgs) -> None:
             raise click.UsageError("--from-store looks from the day of the snapshot, not --as-of")
     else:
         asked.one_account()
+    if asked.targets == GOALS and (args.from_store or not asked.live):
+        raise click.UsageError(f"--targets {GOALS} asks a live account for its goals")
     if asked.sample and is_typed(context, "store"):
         raise click.UsageError("--store is of no use with --sample, which has its own history")
     for name in ("rates", "missing_rate"):
@@ -104,8 +106,8 @@ def _check(context: click.Context, args: McpArgs) -> None:
             raise click.UsageError(f"{typed} is of no use without --home-currency")
 
 
-class Account:
-    """The account that is asked about: loaded when a question needs it, and again when it is old.
+class CurrentFigures:
+    """Figures of the account that is asked about: loaded for a question, and again when they are old.
 
     Parameters
     ----------

@@ -44,9 +44,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def source(*words: str | Path) -> _mcp.Account:
+def source(*words: str | Path) -> _mcp.CurrentFigures:
     context = cli.mcp.make_context("capsule-mcp", [str(word) for word in words])
-    return _mcp.Account(_mcp._args(dict(context.params)))
+    return _mcp.CurrentFigures(_mcp._args(dict(context.params)))
 
 
 def test_the_newest_snapshot_answers_without_a_network(store: Path) -> None:
@@ -115,6 +115,8 @@ def test_a_load_that_fails_is_told_and_nothing_old_is_shown(
         (["--sample", "--rates", __file__], "--rates is of no use without --home-currency"),
         (["--sample", "--store", "x"], "--store is of no use with --sample"),
         (["--sample", "--max-age", "0"], "--max-age"),
+        (["--sample", "--targets", "capsule"], "asks a live account for its goals"),
+        (["--from-store", "--targets", "capsule"], "asks a live account for its goals"),
         (["--token", "x"], "No such option"),
     ],
 )
