@@ -107,7 +107,7 @@ def _check(context: click.Context, args: McpArgs) -> None:
 
 
 class CurrentFigures:
-    """Figures of the account that is asked about: loaded for a question, and again when they are old.
+    """Figures of the account that is asked about: loaded for a question, again when they are old.
 
     Parameters
     ----------
