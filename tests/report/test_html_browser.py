@@ -343,9 +343,7 @@ def test_columns_can_be_chosen_and_copied(browser: Any, figures: Figures) -> Non
     )
 
 
-def test_without_script_the_page_reads_whole(
-    driver: Any, address: str, figures: Figures
-) -> None:
+def test_without_script_the_page_reads_whole(driver: Any, address: str, figures: Figures) -> None:
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         visit(driver, address)

@@ -36,7 +36,9 @@ ROWS: list[dict[str, Any]] = [
 
 
 def page(pipeline: Pipeline, folder: Path, **options: Any) -> html.HtmlElement:
-    write_report(pipeline, folder, Options(html=True, formats=(), **{"projection": False, **options}))
+    write_report(
+        pipeline, folder, Options(html=True, formats=(), **{"projection": False, **options})
+    )
     # Without an encoding in the parser lxml would go by the page's own; the text is known.
     return html.document_fromstring((folder / "report.html").read_text(encoding="utf-8"))
 
@@ -391,7 +393,10 @@ def test_text_of_the_account_stays_text(tmp_path: Path) -> None:
     tree = page(deals(rows), tmp_path, selection=EVIL)
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<script>alert" not in text
-    assert [script.get("type") for script in tree.findall(".//script")] == ["application/json", None]
+    assert [script.get("type") for script in tree.findall(".//script")] == [
+        "application/json",
+        None,
+    ]
     island = json.loads(tree.get_element_by_id("data").text)
     assert (island["columns"]["name"], island["texts"]["owner"]) == ([EVIL], [EVIL])
     assert cells(tree, "deals")[0][1] == EVIL
