@@ -161,8 +161,10 @@ def _settings(figures: Figures) -> list[tuple[str, str]]:
         ("Overdue deals", _POLICIES[options.overdue]),
         (
             "Weighted ranges",
-            "what the sum would be if every stated probability and date were right, P10 to P90; "
-            f"{correlation}",
+            (
+                "what the sum would be if every stated probability and date were right, P10 to P90; "
+                f"{correlation}"
+            ),
         ),
         ("Fiscal year", f"begins in {pd.Timestamp(2000, options.fiscal_year_start, 1):%B}"),
         (

@@ -113,7 +113,7 @@ def test_a_fiscal_quarter_is_named_in_one_way(tmp_path: Path) -> None:
         tree, "c0-forecast"
     )
     assert columns(tree, "c0-targets")[0].startswith("Q3 FY2027: £300 won of £1,000")
-    seen = [text for text in tree.body.xpath(".//text()[not(ancestor::script)]")]
+    seen = list(tree.body.xpath(".//text()[not(ancestor::script)]"))
     assert not [text for text in seen if re.search("2027-?Q|Q[1-4] 20", text)]
 
 
@@ -294,12 +294,18 @@ def test_milestones_are_weighted_as_the_forecast_is(tmp_path: Path) -> None:
 
 def test_a_column_of_a_chart_tells_its_figures(plain: html.HtmlElement) -> None:
     assert columns(plain, "c0-forecast") == [
-        "Aug 2026: £0 won, 1 open deal of £4,000, weighted £400; if every stated probability and"
-        " date were right £0 to £0 (P10 to P90)",
-        "Oct 2026: £300 won, 1 open deal of £1,000, weighted £500; if every stated probability"
-        " and date were right £300 to £1,300 (P10 to P90)",
-        "Dec 2026: £0 won, 1 open deal of £2,000, weighted £1,800; if every stated probability"
-        " and date were right £0 to £2,000 (P10 to P90)",
+        (
+            "Aug 2026: £0 won, 1 open deal of £4,000, weighted £400; if every stated probability and"
+            " date were right £0 to £0 (P10 to P90)"
+        ),
+        (
+            "Oct 2026: £300 won, 1 open deal of £1,000, weighted £500; if every stated probability"
+            " and date were right £300 to £1,300 (P10 to P90)"
+        ),
+        (
+            "Dec 2026: £0 won, 1 open deal of £2,000, weighted £1,800; if every stated probability"
+            " and date were right £0 to £2,000 (P10 to P90)"
+        ),
     ]
     october = plain.get_element_by_id("c0-forecast").find_class("slot")[1]
     assert october.get("data-choose") == "status=any&period=2026-10"
