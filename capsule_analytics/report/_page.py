@@ -72,6 +72,7 @@ def write_html(figures: Figures, path: Path) -> None:
             account=pipeline.account or "Capsule account",
             as_of=day_words(pipeline.as_of.isoformat()),
             selection=options.selection,
+            caution=figures.pipeline.caution,
             overdue_dropped=options.overdue == "drop",
             loaded_at=f"{pipeline.loaded_at:%Y-%m-%d %H:%M} UTC",
             version=__version__,
@@ -162,8 +163,8 @@ def _settings(figures: Figures) -> list[tuple[str, str]]:
         (
             "Weighted ranges",
             (
-                "what the sum would be if every stated probability and date were right, P10 to P90; "
-                f"{correlation}"
+                "what the sum would be if every stated probability and date were right, P10 to"
+                f" P90; {correlation}"
             ),
         ),
         ("Fiscal year", f"begins in {pd.Timestamp(2000, options.fiscal_year_start, 1):%B}"),

@@ -295,8 +295,8 @@ def test_milestones_are_weighted_as_the_forecast_is(tmp_path: Path) -> None:
 def test_a_column_of_a_chart_tells_its_figures(plain: html.HtmlElement) -> None:
     assert columns(plain, "c0-forecast") == [
         (
-            "Aug 2026: £0 won, 1 open deal of £4,000, weighted £400; if every stated probability and"
-            " date were right £0 to £0 (P10 to P90)"
+            "Aug 2026: £0 won, 1 open deal of £4,000, weighted £400; if every stated probability"
+            " and date were right £0 to £0 (P10 to P90)"
         ),
         (
             "Oct 2026: £300 won, 1 open deal of £1,000, weighted £500; if every stated probability"
