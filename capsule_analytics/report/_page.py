@@ -1,4 +1,4 @@
-"""The HTML report: one file with figures, charts and tables, that needs no network.
+"""The HTML report: one file with figures, charts, tables and deals, that needs no network.
 
 Everything in it comes through a template that escapes what it is given; a content security policy
 lets the page run the one script it brings and load nothing.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +25,15 @@ except ImportError as error:  # pragma: no cover - the tests have it
     raise missing_extra("The HTML report", "html") from error
 
 from ._page_charts import charts
+from ._page_data import deals_json
 from ._page_tables import amount, cell, tables
 
 if TYPE_CHECKING:
     from ._figures import Figures
+    from ._page_tables import Table
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_CHARTED = 4
+_CHARTED = 6
 _FIRST = ("forecast", "scenarios")
 _POLICIES = {
     "keep": "Open deals whose close date has passed stay in the period in which they should have "
@@ -56,11 +59,12 @@ def write_html(figures: Figures, path: Path) -> None:
         If the file cannot be written.
     """
     pipeline, options, heads = figures.pipeline, figures.options, figures.headlines
-    sections = [
-        (head.name, charts(figures, head, f"c{number}"))
+    drawn = {
+        head.name: charts(figures, head, f"c{number}")
         for number, head in enumerate(heads[:_CHARTED])
-    ]
-    style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("report.css", "sort.js"))
+    }
+    outlooks = {outlook.name: outlook for outlook in figures.outlook or ()}
+    style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
     text = (
         _environment()
         .get_template("report.html.j2")
@@ -68,22 +72,53 @@ def write_html(figures: Figures, path: Path) -> None:
             account=pipeline.account or "Capsule account",
             as_of=day_words(pipeline.as_of.isoformat()),
             selection=options.selection,
+            caution=figures.pipeline.caution,
             overdue_dropped=options.overdue == "drop",
             loaded_at=f"{pipeline.loaded_at:%Y-%m-%d %H:%M} UTC",
             version=__version__,
             heads=heads,
-            sections=sections,
+            outlooks=outlooks,
+            kind="Projected" if outlooks else "Weighted",
+            range_words="P10 to P90" if outlooks else "if all stated is right",
+            charts=drawn,
+            sections=_sections(figures, {name for made in drawn.values() for name in made}),
             uncharted=[head.name for head in heads[_CHARTED:]],
-            tables=tables(figures),
             severities=figures.severities,
             settings=_settings(figures),
             files=_files(figures),
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            data=Markup(deals_json(figures)),  # noqa: S704 - JSON without "<"
         )
     )
     path.write_text(text, encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A part of the page: a table, the chart of each currency that stands above it, or both."""
+
+    key: str
+    title: str
+    chart: str = ""
+    table: Table | None = None
+
+
+def _sections(figures: Figures, drawn: set[str]) -> list[_Section]:
+    """Put tables and charts together, in the order of the page."""
+    laid = [
+        _Section(table.key, table.title, table.key if table.key in drawn else "", table)
+        for table in tables(figures)
+    ]
+    places = [section.key for section in laid]
+    if "changes" in drawn and "changes" not in places:
+        laid.insert(0, _Section("changes", "What changed", "changes"))
+        places = [section.key for section in laid]
+    if "revenue" in drawn:
+        revenue = _Section("revenue", "Revenue", "revenue")
+        laid.insert(places.index("categories") + 1, revenue)
+    return laid
 
 
 def _environment() -> jinja2.Environment:
@@ -125,7 +160,13 @@ def _settings(figures: Figures) -> list[tuple[str, str]]:
             else "corrected by what earlier deals became",
         ),
         ("Overdue deals", _POLICIES[options.overdue]),
-        ("Ranges", f"P10 to P90 if every probability and date were right; {correlation}"),
+        (
+            "Weighted ranges",
+            (
+                "what the sum would be if every stated probability and date were right, P10 to"
+                f" P90; {correlation}"
+            ),
+        ),
         ("Fiscal year", f"begins in {pd.Timestamp(2000, options.fiscal_year_start, 1):%B}"),
         (
             "Currencies",

@@ -1,222 +1,183 @@
-"""The charts of the HTML report: inline SVG of one currency each, with words for those who listen.
+"""The charts of the HTML report: columns over time whose every column tells its figures.
 
-One currency a picture, so that a narrow screen shows one below the other, still readable.
+Drawn as plain SVG in percent of its room, by the template, from what is laid out here: so a chart
+fits any width with letters of one size, and a column is an element that can be pointed at.
 """
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import pandas as pd
-from lxml import etree
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
-from capsule_analytics import plot
-from capsule_analytics._words import currency_name, format_money, period_text
+from capsule_analytics._words import compact_number, currency_name, format_money, period_words
 
 from ._figures import in_currency
-from ._page_tables import overdue_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from matplotlib.axes import Axes
+    from collections.abc import Sequence
 
     from ._figures import Figures, Headline
 
-_WIDTH = 5.0
-_WIDE = 9.0
-_HEIGHT = 3.0
-_LINE = 0.24
-_OLD_DAYS = 180
-_SVG = "{http://www.w3.org/2000/svg}"
-_LINK = "{http://www.w3.org/1999/xlink}href"
-_REFERENCE = re.compile(r"url\(#([^)]+)\)")
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_FONT_FAMILY = re.compile(r"font-family: [^;]+;?\s*")
-_FONT = re.compile(r"font: (?:(?P<weight>\d+) )?(?P<size>[\d.]+px) [^;]+")
-"""How matplotlib before 3.9 writes size, weight and family."""
+_PAST_MONTHS = 24
+_PAST_PERIODS = 6
+_LABELS = 9
+_WORDS_WIDE = 72
+_STEPS = (1, 2, 2.5, 5, 10)
+_TICKS = 4
+
+KINDS = {
+    "won": "won",
+    "open": "open deals",
+    "new": "business not yet in the list",
+    "weighted": "open deals, weighted",
+    "expected": "expected",
+    "came": "what came",
+    "target": "target",
+    "total": "open pipeline",
+    "more": "added",
+    "less": "gone",
+    "range": "P10 to P90",
+}
+"""What the marks of a chart stand for; the style sheet colours them by these names."""
+
+_IF_RIGHT = "P10 to P90 if every stated probability and date were right"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A part of a column: a bar, a range, a dot or a line, from `low` to `high` in its amounts."""
+
+    kind: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A column of a chart.
+
+    Attributes
+    ----------
+    label
+        What stands below it.
+    words
+        Its figures, as they are read out.
+    marks
+        What is drawn.
+    chosen
+        What it stands for among the deals, as in the address of the page; empty for nothing.
+    """
+
+    label: str
+    words: str
+    marks: tuple[Mark, ...]
+    chosen: str = ""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A mark in percent of the room, from the top."""
+
+    kind: str
+    top: float
+    height: float
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture.
+    """A chart of one currency.
 
     Attributes
     ----------
-    svg
-        Its SVG element.
-    wide
-        Whether it takes the whole width of the page.
+    key
+        Its id in the page.
+    title
+        Its heading, with the currency.
+    words
+        What it says, in a sentence.
+    slots
+        Its columns.
     note
         What to know to read it.
+    base
+        The amount at which its scale begins, where all are far from nothing.
+    ranges
+        What its ranges are called.
+    least
+        How many pixels a column is wide at least; a chart that does not fit scrolls.
     """
 
-    svg: Markup
-    wide: bool = False
+    key: str
+    title: str
+    words: str
+    slots: tuple[Slot, ...]
     note: str = ""
+    base: float = 0.0
+    ranges: str = KINDS["range"]
+    least: int = 24
+    _scale: tuple[float, float, float] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the amounts between which it is drawn, and the step of its grid."""
+        ends = [end for slot in self.slots for mark in slot.marks for end in (mark.low, mark.high)]
+        finite = [end for end in ends if math.isfinite(end)]
+        low, high = min([self.base, *finite]), max([self.base, *finite])
+        step = _step((high - low) or 1.0)
+        scale = (math.floor(low / step) * step, (math.ceil(high / step) or 1) * step, step)
+        object.__setattr__(self, "_scale", scale)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """The lines of the grid: percent from the top, and the amount."""
+        low, high, step = self._scale
+        amounts = [low + number * step for number in range(round((high - low) / step) + 1)]
+        return [(self._place(amount), compact_number(amount)) for amount in amounts]
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """The kinds of marks that are drawn, with their names."""
+        used = {mark.kind for slot in self.slots for mark in slot.marks}
+        names = KINDS | {"range": self.ranges}
+        return [(kind, name) for kind, name in names.items() if kind in used]
+
+    @property
+    def every(self) -> int:
+        """Each how many columns a label stands, so that none covers its neighbour."""
+        if self.least == _WORDS_WIDE:
+            return 1
+        fits = (1, 2, 3, 6, 12)
+        return next((n for n in fits if len(self.slots) / n <= _LABELS), fits[-1])
+
+    def drawn(self, slot: Slot) -> list[Drawn]:
+        """Place the marks of a column; none for an amount that is not known."""
+        placed = [(mark, self._place(mark.high), self._place(mark.low)) for mark in slot.marks]
+        return [
+            Drawn(mark.kind, round(top, 2), round(bottom - top, 2))
+            for mark, top, bottom in placed
+            if math.isfinite(top) and math.isfinite(bottom)
+        ]
+
+    def _place(self, amount: float) -> float:
+        low, high, _ = self._scale
+        return round(100 * (high - amount) / (high - low), 2)
 
 
-def charts(figures: Figures, head: Headline, key: str) -> list[Chart]:
-    """Draw the charts of one currency.
-
-    Parameters
-    ----------
-    figures
-        The figures, of all currencies.
-    head
-        Those of the currency in short.
-    key
-        Begins the ids of the elements; unique in the page.
-    """
-    money = _Money(head.currency)
-    table = in_currency(figures.forecast_total, head.currency)
-    revenue = in_currency(figures.revenue_total, head.currency)
-    milestones = in_currency(figures.milestones, head.currency)
-    ages = in_currency(figures.ages, head.currency)
-    period = str(table.columns[0])
-    stages = len(milestones)
-    included = overdue_words(figures.options)
-    drawn = [
-        _draw(
-            lambda ax: plot.forecast(table, ax=ax),
-            f"{key}-forecast",
-            f"Forecast by close {period}, {money.name}",
-            _forecast_words(table, money),
-        ),
-        _draw(
-            lambda ax: plot.revenue(revenue, ax=ax),
-            f"{key}-revenue",
-            f"Revenue by {period} in which it is earned, {money.name}",
-            _revenue_words(revenue, money),
-        ),
-        _draw(
-            lambda ax: plot.milestones(milestones, ax=ax),
-            f"{key}-milestones",
-            f"Open deals by milestone, {money.name}",
-            _milestone_words(milestones, head, money),
-            note=included,
-            height=max(_HEIGHT, 1 + _LINE * stages),
-        ),
-        _draw(
-            lambda ax: plot.ageing(ages, ax=ax),
-            f"{key}-ageing",
-            f"Age of open deals, {money.name}",
-            f"{money.name}: {head.old_deals:,} of {head.open_deals:,} open deals were entered "
-            f"{_OLD_DAYS} days ago or earlier, worth {money(head.old_value)}.",
-            note=included,
-            height=_HEIGHT + _LINE * (stages // 3),
-        ),
-    ]
-    if figures.attainment_periods is not None:
-        attainment = in_currency(figures.attainment_periods, head.currency)
-        attainment = attainment.assign(period=[period_text(one) for one in attainment["period"]])
-        if len(attainment):
-            drawn.append(
-                _draw(
-                    lambda ax: plot.targets(attainment, ax=ax),
-                    f"{key}-targets",
-                    f"Won and expected value against target, {money.name}",
-                    _target_words(attainment, money),
-                    wide=True,
-                    height=1 + 2 * _LINE * len(attainment),
-                )
-            )
-    if figures.options.changes is not None:
-        bridge = in_currency(figures.options.changes, head.currency)
-        if len(bridge):
-            drawn.append(
-                _draw(
-                    lambda ax: plot.changes(bridge, ax=ax),
-                    f"{key}-changes",
-                    f"Changes of the open pipeline, {money.name}",
-                    _change_words(bridge, money),
-                    wide=True,
-                )
-            )
-    return drawn
+def _step(length: float) -> float:
+    """Choose the step of a grid, a round number."""
+    size = 10.0 ** math.floor(math.log10(length / _TICKS))
+    return next(size * step for step in _STEPS if length / (size * step) <= _TICKS)
 
 
-def _draw(
-    draw: Callable[[Axes], object],
-    key: str,
-    title: str,
-    words: str,
-    *,
-    note: str = "",
-    wide: bool = False,
-    height: float = _HEIGHT,
-) -> Chart:
-    figure = Figure(figsize=(_WIDE if wide else _WIDTH, height), layout="constrained")
-    draw(figure.add_subplot())
-    written = io.BytesIO()
-    # Text stays text: it can be searched, and takes the reader's fonts, so that it does not
-    # matter which letters matplotlib's own font lacks.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": key}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from ")
-        figure.savefig(written, format="svg", transparent=True)
-    return Chart(inline(written.getvalue(), key, title, words), wide, note)
-
-
-def inline(svg: bytes, key: str, title: str, words: str) -> Markup:
-    """Make an SVG file an element of a page that may hold others.
-
-    Parameters
-    ----------
-    svg
-        The file, as matplotlib writes it.
-    key
-        Begins its ids, which matplotlib counts anew in every file.
-    title, words
-        Its text alternative.
-    """
-    # Names of milestones and owners may hold control characters, which XML does not allow.
-    parser = etree.XMLParser(
-        recover=True, remove_blank_text=True, remove_comments=True, resolve_entities=False
-    )
-    root = etree.fromstring(svg, parser)
-    for element in root.findall(f"{_SVG}metadata") + root.findall(f".//{_SVG}style/.."):
-        element.getparent().remove(element)
-    used = {
-        name
-        for element in root.iter()
-        for value in element.attrib.values()
-        for name in (*_REFERENCE.findall(value), *([value[1:]] if value[:1] == "#" else []))
-    }
-    names = {name: f"{key}-{number}" for number, name in enumerate(sorted(used))}
-    for element in root.iter():
-        for attribute, value in list(element.attrib.items()):
-            if attribute == "id":
-                del element.attrib["id"]
-                if value in names:
-                    element.set("id", names[value])
-            elif attribute == _LINK:
-                element.set(attribute, f"#{names[value[1:]]}")
-            elif attribute in ("style", "clip-path"):
-                shorter = _FONT.sub(_without_family, _FONT_FAMILY.sub("", value))
-                element.set(
-                    attribute, _REFERENCE.sub(lambda hit: f"url(#{names[hit[1]]})", shorter)
-                )
-    for attribute in ("width", "height", "version"):
-        del root.attrib[attribute]
-    root.set("role", "img")
-    root.set("aria-labelledby", f"{key}-title {key}-words")
-    for place, (name, text) in enumerate((("title", title), ("desc", words))):
-        element = etree.Element(f"{_SVG}{name}", id=f"{key}-{'words' if place else 'title'}")
-        element.text = _NOT_XML.sub("", text)
-        root.insert(place, element)
-    return Markup(etree.tostring(root, encoding="unicode"))  # noqa: S704 - lxml has escaped it
-
-
-def _without_family(font: re.Match[str]) -> str:
-    weight = f"; font-weight: {font['weight']}" if font["weight"] else ""
-    return f"font-size: {font['size']}{weight}"
+def _base(least: float, most: float) -> float:
+    """Choose where a bridge begins, so that small moves of a large pipeline can be seen."""
+    span = (most - least) or 0.1 * most
+    if least < 2 * span or span <= 0:
+        return 0.0
+    step = _step(2 * span)
+    return math.floor((least - span / 2) / step) * step
 
 
 @dataclass(frozen=True)
@@ -231,59 +192,252 @@ class _Money:
         return format_money(amount, self.currency, whole=True)
 
 
-def _forecast_words(table: pd.DataFrame, money: _Money) -> str:
-    period = str(table.columns[0])
-    now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
-    sums = table.groupby(period)[["won_value", "weighted_value", "expected_value"]].sum()
-    sums = sums.reindex([now, now + 1], fill_value=0.0)
-    this, following = sums.iloc[0], sums.iloc[1]
-    return (
-        f"{money.name}: in {period_text(now)} won {money(this['won_value'])} and expected "
-        f"{money(this['expected_value'])}; expected in {period_text(now + 1)} "
-        f"{money(following['expected_value'])}. The table of the forecast has the figures."
-    )
-
-
-def _revenue_words(revenue: pd.DataFrame, money: _Money) -> str:
-    period = str(revenue.columns[0])
-    dated = revenue[period].dropna()
-    span = f" from {period_text(dated.min())} to {period_text(dated.max())}" if len(dated) else ""
-    return (
-        f"{money.name}: revenue earned{span}: won {money(revenue['won_value'].sum())}, "
-        f"open deals weighted {money(revenue['weighted_value'].sum())}."
-    )
-
-
-def _milestone_words(milestones: pd.DataFrame, head: Headline, money: _Money) -> str:
-    if not head.open_deals:
-        return f"{money.name}: no open deals."
-    named = milestones.dropna(subset=["milestone"]).groupby("milestone", sort=False)
-    counts = named["open_deals"].sum()
-    most = f"; most at {counts.idxmax()}, {counts.max():,}" if counts.any() else ""
-    return (
-        f"{money.name}: {head.open_deals:,} open deals worth {money(head.open_value)}, weighted "
-        f"{money(head.weighted_value)}{most}."
-    )
-
-
-def _target_words(attainment: pd.DataFrame, money: _Money) -> str:
-    told = [
-        f"{row['period']}: {money(row['won_value'])} won of {money(row['target'])}, "
-        f"expected {money(row['expected_value'])}"
-        for row in attainment.head(6).to_dict("records")
+def projection_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
+    """Draw what was won in each of the last months, and what will probably be in the coming."""
+    if figures.projected is None:
+        return None
+    money = _Money(head.currency)
+    coming = in_currency(figures.projected, head.currency)
+    if coming.empty:
+        return None
+    monthly = figures.options.period == "month"  # as the deals are told apart in the page
+    first = coming["month"].min()
+    past = in_currency(figures.forecast_month, head.currency)
+    won = past.set_index("month")["won_value"]
+    months = pd.period_range(first - _PAST_MONTHS, first - 1, freq="M")
+    started = won[won > 0].index.min()
+    slots = [
+        Slot(
+            period_words(month),
+            f"{period_words(month)}: {money(float(won.get(month, 0.0)))} won",
+            (Mark("won", 0.0, float(won.get(month, 0.0))),),
+            f"status=won&period={month}" if monthly else "",
+        )
+        for month in months
+        if not pd.isna(started) and month >= started
     ]
-    return f"{money.name}: {'; '.join(told)}."
+    for row in coming.to_dict("records"):
+        name, so_far = period_words(row["month"]), row["won_value"]
+        with_open = so_far + row["open_value"]
+        slots.append(
+            Slot(
+                name,
+                f"{name}: {money(row['expected_value'])} expected: {money(so_far)} won so far, "
+                f"{money(row['open_value'])} from open deals, {money(row['new_value'])} from "
+                f"business not yet in the list; P10 to P90 {money(row['p10'])} to "
+                f"{money(row['p90'])}",
+                (
+                    Mark("won", 0.0, so_far),
+                    Mark("open", so_far, with_open),
+                    Mark("new", with_open, row["expected_value"]),
+                    Mark("range", row["p10"], row["p90"]),
+                ),
+                f"status=any&period={row['month']}" if monthly else "",
+            )
+        )
+    now = coming.iloc[0]
+    told = (
+        f"{period_words(now['month'])}: {money(now['expected_value'])} expected, P10 to P90 "
+        f"{money(now['p10'])} to {money(now['p90'])}."
+    )
+    title = f"Won, and projected, by month, {money.name}"
+    return Chart(f"{key}-projection", title, told, tuple(slots))
 
 
-def _change_words(bridge: pd.DataFrame, money: _Money) -> str:
+def forecast_chart(figures: Figures, head: Headline, key: str) -> Chart:
+    """Draw won and weighted by close period, with what the sum would be if all were right."""
+    money = _Money(head.currency)
+    table, period = _recent(in_currency(figures.forecast_total, head.currency))
+    slots = tuple(
+        Slot(
+            _period(row[period]),
+            f"{_period(row[period])}: {money(row['won_value'])} won, "
+            f"{row['open_deals']:,} open deal{'' if row['open_deals'] == 1 else 's'} of "
+            f"{money(row['open_value'])}, weighted {money(row['weighted_value'])}; if every "
+            f"stated probability and date were right {money(row['p10'])} to {money(row['p90'])} "
+            "(P10 to P90)",
+            (
+                Mark("won", 0.0, row["won_value"]),
+                Mark("weighted", row["won_value"], row["won_value"] + row["weighted_value"]),
+                Mark("range", row["p10"], row["p90"]),
+            ),
+            f"status=any&period={_code(row[period])}",
+        )
+        for row in table.to_dict("records")
+    )
+    now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
+    sums = table.groupby(period)[["won_value", "expected_value"]].sum()
+    this, after = sums.reindex([now, now + 1], fill_value=0.0).to_dict("records")
+    told = (
+        f"In {period_words(now)} {money(this['won_value'])} won and, with open deals weighted, "
+        f"{money(this['expected_value'])}; in {period_words(now + 1)} "
+        f"{money(after['expected_value'])}."
+    )
+    title = f"Weighted forecast by close {period}, {money.name}"
+    return Chart(f"{key}-forecast", title, told, slots, ranges=_IF_RIGHT)
+
+
+def revenue_chart(figures: Figures, head: Headline, key: str) -> Chart:
+    """Draw revenue in the period in which it is earned."""
+    money = _Money(head.currency)
+    revenue = in_currency(figures.revenue_total, head.currency)
+    table, period = _recent(revenue)
+    slots = tuple(
+        Slot(
+            _period(row[period]),
+            f"{_period(row[period])}: {money(row['won_value'])} from won deals, "
+            f"{money(row['weighted_value'])} from open ones, weighted",
+            (
+                Mark("won", 0.0, row["won_value"]),
+                Mark("weighted", row["won_value"], row["won_value"] + row["weighted_value"]),
+            ),
+        )
+        for row in table.to_dict("records")
+    )
+    dated = revenue[period].dropna()
+    span = f" from {_period(dated.min())} to {_period(dated.max())}" if len(dated) else ""
+    told = (
+        f"Revenue earned{span}: won {money(revenue['won_value'].sum())}, open deals weighted "
+        f"{money(revenue['weighted_value'].sum())}."
+    )
+    title = f"Revenue by {period} in which it is earned, {money.name}"
+    return Chart(f"{key}-revenue", title, told, slots)
+
+
+def change_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
+    """Draw the bridge from an earlier day's open pipeline to today's."""
+    if figures.options.changes is None:
+        return None
+    bridge = in_currency(figures.options.changes, head.currency)
+    if bridge.empty:
+        return None
+    money = _Money(head.currency)
+    opening = float(bridge.loc[(bridge["part"] == "opening").to_numpy(bool), "value"].iloc[0])
+    moves = bridge.loc[~bridge["part"].isin(["opening", "closing"]).to_numpy(bool), "value"]
+    levels = [opening, *(opening + moves.cumsum()).tolist()]
+    base = _base(min(levels), max(levels))
+    slots, running = [], opening
+    for row in bridge.to_dict("records"):
+        part, amount = str(row["part"]), float(row["value"])
+        name = part.replace("_", " ")
+        if part in ("opening", "closing"):
+            mark = Mark("total", base, amount)
+        else:
+            if not row["deals"]:
+                continue
+            ends = sorted((running, running + amount))
+            running, mark = running + amount, Mark("more" if amount >= 0 else "less", *ends)
+        count = f"{row['deals']:,} deal{'' if row['deals'] == 1 else 's'}"
+        slots.append(Slot(name, f"{name}: {money(amount)}, {count}", (mark,)))
     value = bridge.set_index(bridge["part"].astype("object"))["value"]
     parts = ", ".join(
         f"{name.replace('_', ' ')} {money(amount)}"
         for name, amount in value.items()
-        if amount and name not in ("opening", "closing")
+        if name not in ("opening", "closing") and amount
     )
-    return (
-        f"{money.name}: from {money(value.get('opening', 0.0))} open on "
-        f"{bridge.attrs.get('before', 'the first day')} to {money(value.get('closing', 0.0))} on "
-        f"{bridge.attrs.get('after', 'the last')}: {parts or 'no changes'}."
+    told = (
+        f"From {money(value['opening'])} open on {bridge.attrs['before']} to "
+        f"{money(value['closing'])} on {bridge.attrs['after']}: {parts or 'no change'}."
     )
+    title = f"What changed since {bridge.attrs['before']}, {money.name}"
+    note = f"The scale begins at {money(base)}, not at nothing." if base else ""
+    return Chart(f"{key}-changes", title, told, tuple(slots), note, base, least=_WORDS_WIDE)
+
+
+def track_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
+    """Draw past projections of each month, and what came."""
+    record = figures.track
+    if record is None:
+        return None
+    rows = in_currency(record, head.currency)
+    if rows.empty:
+        return None
+    money = _Money(head.currency)
+    slots = tuple(
+        Slot(
+            period_words(row["month"]),
+            f"{period_words(row['month'])}: {money(row['actual_value'])} came, "
+            f"{'inside' if row['inside'] else 'outside'} the range of {money(row['p10'])} to "
+            f"{money(row['p90'])}; {money(row['expected_value'])} was expected",
+            (
+                Mark("range", row["p10"], row["p90"]),
+                Mark("expected", row["expected_value"], row["expected_value"]),
+                Mark("came", row["actual_value"], row["actual_value"]),
+            ),
+        )
+        for row in rows.to_dict("records")
+    )
+    told = (
+        f"Of the last {len(rows)} months {int(rows['inside'].sum())} came inside the range that "
+        "was projected one month ahead."
+    )
+    return Chart(f"{key}-track", f"Track record by month, {money.name}", told, slots)
+
+
+def target_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
+    """Draw won and expected value beside each target."""
+    if figures.attainment_periods is None:
+        return None
+    rows = in_currency(figures.attainment_periods, head.currency)
+    if rows.empty:
+        return None
+    money = _Money(head.currency)
+    slots = []
+    for row in rows.to_dict("records"):
+        owner = row.get("owner")
+        name = period_words(row["period"]) + ("" if pd.isna(owner) else f", {owner}")
+        told = (
+            f"{name}: {money(row['won_value'])} won of {money(row['target'])}, expected "
+            f"{money(row['expected_value'])}"
+        )
+        marks = (
+            Mark("won", 0.0, row["won_value"]),
+            Mark("weighted", row["won_value"], row["expected_value"]),
+            Mark("target", row["target"], row["target"]),
+        )
+        slots.append(Slot(name, told, marks))
+    title = f"Won and expected value against target, {money.name}"
+    told = f"{'; '.join(slot.words for slot in slots[:6])}."
+    return Chart(f"{key}-targets", title, told, tuple(slots), least=_WORDS_WIDE)
+
+
+def charts(figures: Figures, head: Headline, key: str) -> dict[str, Chart]:
+    """Lay out the charts of one currency, by the section in which they stand.
+
+    Parameters
+    ----------
+    figures
+        The figures, of all currencies.
+    head
+        Those of the currency in short.
+    key
+        Begins the ids of the elements; unique in the page.
+    """
+    made: dict[str, Chart | None] = {
+        "projection": projection_chart(figures, head, key),
+        "forecast": forecast_chart(figures, head, key),
+        "revenue": revenue_chart(figures, head, key),
+        "changes": change_chart(figures, head, key),
+        "track": track_chart(figures, head, key),
+        "targets": target_chart(figures, head, key),
+    }
+    return {name: chart for name, chart in made.items() if chart is not None}
+
+
+def _recent(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return the last periods and the coming ones, and what the periods are called."""
+    period = str(table.columns[0])
+    now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
+    late: Any = table[period] < now - _PAST_PERIODS
+    return table[~late.to_numpy(dtype=bool)], period
+
+
+def _period(period: pd.Period) -> str:
+    return "undated" if pd.isna(period) else period_words(period)
+
+
+def _code(period: pd.Period) -> str:
+    return "undated" if pd.isna(period) else str(period)
+
+
+__all__: Sequence[str] = ["Chart", "Drawn", "Mark", "Slot", "charts"]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ._options import Options
 
 Kind = Literal[
-    "text", "currency", "period", "id", "count", "money", "rate", "percent", "times", "day"
+    "text", "currency", "period", "id", "count", "money", "rate", "percent", "times", "day", "days"
 ]
 
 NONE = "\N{EN DASH}"
@@ -34,6 +35,7 @@ NONE = "\N{EN DASH}"
 _ROWS = 200
 _FINDINGS = 100
 _LARGEST = 10
+_NEEDS = 25
 _PRINTED = 10
 _PRINTED_FEW = 5
 Order = Sequence[str | None]
@@ -53,11 +55,18 @@ class Column:
     kind
         How its values are written; all but text, currency, period and day are numbers, aligned
         right.
+    bar
+        Whether a bar shows how large the value is beside the others of its currency.
+    chooses
+        What the value stands for among the deals, as in the address of the page (``owner``);
+        empty for nothing.
     """
 
     name: str
     label: str
     kind: Kind = "text"
+    bar: bool = False
+    chooses: str = ""
 
     @property
     def numeric(self) -> bool:
@@ -67,10 +76,28 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as it is read, and what it is sorted by (empty where it is missing)."""
+    """A value as it is read, and what it is sorted by (empty where it is missing).
+
+    ``share`` is the length of its bar in percent, ``link`` where it leads.
+    """
 
     text: str
     order: str
+    share: float | None = None
+    link: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of a row, its currency (None where it has none of its own), and what it chooses.
+
+    ``deal`` is the id of the deal that the row is about; empty for none.
+    """
+
+    cells: tuple[Cell, ...]
+    currency: str | None = None
+    chosen: str = ""
+    deal: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +113,7 @@ class Table:
     columns
         Its columns.
     rows
-        One tuple of cells a row.
+        Its rows.
     note
         What to know to read it.
     left
@@ -100,7 +127,7 @@ class Table:
     key: str
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[Row, ...]
     note: str = ""
     left: int = 0
     file: str = ""
@@ -119,13 +146,58 @@ def shown(
     printed: int = _PRINTED,
 ) -> Table:
     """Turn the first rows of a frame into a table; a ``currency`` column says what money is in."""
-    records = frame.head(rows).to_dict("records")
-    cells = tuple(
-        tuple(cell(record[column.name], column.kind, record.get("currency")) for column in columns)
-        for record in records
-    )
+    top = frame.head(rows)
+    records = top.to_dict("records")
+    coded = "currency" in frame.columns
+    most: dict[str, dict[Any, float]] = {}
+    for column in columns:
+        if column.bar:
+            sizes = top[column.name].astype("float64").abs()
+            codes = top["currency"].map(currency_name) if coded else pd.Series("", top.index)
+            most[column.name] = sizes.groupby(codes.astype("object")).max().to_dict()
+    laid = []
+    for record in records:
+        currency = currency_name(record["currency"]) if coded else None
+        cells = [
+            _linked(_barred(record, column, most, currency or ""), column, record)
+            for column in columns
+        ]
+        chosen = [
+            f"{column.chooses}={quote(_choice(record[column.name], column.kind))}"
+            for column in columns
+            if column.chooses
+        ]
+        deal = str(record["id"]) if "id" in record else ""
+        laid.append(Row(tuple(cells), currency, "&".join(chosen), deal))
     left = len(frame) - len(records)
-    return Table(key, title, tuple(columns), cells, note, left, file, printed)
+    return Table(key, title, tuple(columns), tuple(laid), note, left, file, printed)
+
+
+def _barred(
+    record: dict[Any, Any], column: Column, most: dict[str, dict[Any, float]], currency: str
+) -> Cell:
+    """Write the value of a column, with its bar where the column has bars."""
+    value = record[column.name]
+    written = cell(value, column.kind, record.get("currency"))
+    largest = most.get(column.name, {}).get(currency, 0.0)
+    if not column.bar or not written.order or not largest > 0:
+        return written
+    return replace(written, share=round(100 * abs(float(value)) / largest, 1))
+
+
+def _linked(written: Cell, column: Column, record: dict[Any, Any]) -> Cell:
+    """Let the name of a deal lead to it in Capsule, where it is known where that is."""
+    link = record.get("link")
+    if column.name != "name" or not isinstance(link, str):
+        return written
+    return replace(written, link=link)
+
+
+def _choice(value: Any, kind: Kind) -> str:  # noqa: ANN401 - of any column
+    """Write a value as the address of the page does; missing ones are a bare dash."""
+    if kind == "period":
+        return "undated" if pd.isna(value) else str(value)
+    return NONE if value is None or pd.isna(value) else str(value)
 
 
 def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN401
@@ -152,6 +224,7 @@ def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN4
         "rate": lambda: f"{value:,.6g}",
         "percent": lambda: percent(value),
         "times": lambda: f"{value:.1f}\N{MULTIPLICATION SIGN}",
+        "days": lambda: f"{value:,.0f}",
     }[kind]()
     return Cell(text, repr(round(value, 6)))
 
@@ -175,24 +248,92 @@ def tables(figures: Figures) -> list[Table]:
     """Lay out the tables of the page, in its order."""
     order = [head.currency for head in figures.headlines]
     attainment, moved = figures.attainment_periods, figures.options.changed_deals
-    return [
+    laid = [
+        None if moved is None else change_table(moved, order),
+        need_table(figures, order),
+        deal_table(figures, order),
         forecast_table(figures.forecast_total, figures.options),
         category_table(figures.categories_total),
-        *([] if attainment is None else [target_table(attainment)]),
-        *([] if moved is None else [change_table(moved, order)]),
-        owner_table(figures, order),
         milestone_table(figures, order),
-        largest_table(figures, order),
+        plain_table(
+            "conversion",
+            "From milestone to milestone",
+            figures.conversion,
+            order,
+            "Conversion is moved on of moved on and lost there.",
+        ),
+        owner_table(figures, order),
+        plain_table(
+            "win_rates_by_owner", "Win rate by owner", figures.win_rates_by_owner, order, _WIN_RATE
+        ),
+        plain_table(
+            "win_rates_by_quarter",
+            "Win rate by quarter",
+            None if (rates := figures.win_rates_by_quarter) is None else rates.iloc[::-1],
+            order,
+            _WIN_RATE,
+        ),
+        plain_table(
+            "lost_reasons",
+            "Why deals were lost",
+            figures.lost_reasons.assign(
+                counts=np.where(figures.lost_reasons["counts"], "counts", "left out")
+            ),
+            order,
+        ),
+        plain_table(
+            "velocity",
+            "Velocity",
+            figures.velocity,
+            order,
+            "Open deals x win rate x average won value / days from entry to win: what the list "
+            "brings in a day if it goes on as it did.",
+        ),
+        age_table(figures, order),
+        plain_table("slippage", "Slippage by owner", figures.slippage_by_owner, order),
+        None if attainment is None else target_table(attainment),
+        track_table(figures, order),
+        quality_table(figures),
         findings_table(figures.pipeline),
-        *([] if figures.rates is None else [rate_table(figures.rates)]),
+        None if figures.rates is None else rate_table(figures.rates),
     ]
+    return [table for table in laid if table is not None]
+
+
+_WIN_RATE = (
+    "Won of won and lost; lost deals whose reason is left out of conversion do not count, except "
+    "where all are counted."
+)
+
+
+def track_table(figures: Figures, order: Order) -> Table | None:
+    """Show past projections of each month beside what came, the last first."""
+    if figures.track is None:
+        return None
+    rows = figures.track.assign(place=_places(figures.track, order))
+    rows = rows.sort_values(["place", "month"], ascending=[True, False], kind="stable")
+    rows = rows.assign(held=np.where(rows["inside"], "inside", "outside"))
+    columns = [
+        Column("month", "Month", "period"),
+        Column("currency", "Currency", "currency"),
+        Column("expected_value", "Projected", "money"),
+        Column("p10", "P10", "money"),
+        Column("p90", "P90", "money"),
+        Column("actual_value", "Came", "money"),
+        Column("held", "Range"),
+    ]
+    note = "Each month as it was projected one month ahead, from what was known then."
+    return shown(
+        "track", "Track record", rows, columns, note=note, file="track_record.csv",
+        printed=_PRINTED_FEW,
+    )  # fmt: skip
 
 
 def forecast_table(table: pd.DataFrame, options: Options) -> Table:
     """Show the forecast from the as-of period on."""
     period, now, rows = _ahead(table)
     columns = [
-        Column(period, period.capitalize(), "period"),
+        Column(period, period.capitalize(), "period", chooses="status=any&period"),
         Column("currency", "Currency", "currency"),
         Column("open_deals", "Open deals", "count"),
         Column("open_value", "Open", "money"),
@@ -209,7 +350,7 @@ def forecast_table(table: pd.DataFrame, options: Options) -> Table:
         "Expected is won plus weighted; P10 to P90 would be its range if every probability and "
         "date were right."
     )
-    title = f"Forecast by {period} and currency"
+    title = f"Weighted forecast by close {period}"
     return shown("forecast", title, rows, columns, note=note, file="forecast.csv")
 
 
@@ -238,7 +379,7 @@ def category_table(categories: pd.DataFrame) -> Table:
         f" {least['best_case']:.0%} or above, each in full; pipeline is all that is open, without"
         " what is won."
     )
-    title = f"Forecast categories by {period} and currency"
+    title = f"Forecast categories by {period}"
     file = "scenarios.csv"
     return shown("categories", title, rows, columns, note=note, file=file, printed=_PRINTED_FEW)
 
@@ -288,13 +429,13 @@ def owner_table(figures: Figures, order: Order) -> Table:
     rows = rows[(rows["open_deals"] > 0) | (rows["expected_value"] != 0)]
     rows = _by_size(rows, "weighted_value", order)
     columns = [
-        Column("owner", "Owner"),
+        Column("owner", "Owner", chooses="owner"),
         Column("currency", "Currency", "currency"),
         Column("won_value", "Won this quarter", "money"),
         Column("expected_value", "Expected this quarter", "money"),
         Column("open_deals", "Open deals", "count"),
         Column("open_value", "Open", "money"),
-        Column("weighted_value", "Weighted", "money"),
+        Column("weighted_value", "Weighted", "money", bar=True),
         Column("overdue_deals", "Overdue deals", "count"),
         Column("overdue_value", "Overdue", "money"),
     ]
@@ -307,15 +448,15 @@ def milestone_table(figures: Figures, order: Order) -> Table:
     rows = rows[rows["open_deals"] > 0]
     rows = rows.assign(place=_places(rows, order)).sort_values("place", kind="stable")
     columns = [
-        Column("milestone", "Milestone"),
+        Column("milestone", "Milestone", chooses="milestone"),
         Column("currency", "Currency", "currency"),
         Column("open_deals", "Open deals", "count"),
-        Column("open_value", "Open", "money"),
+        Column("open_value", "Open", "money", bar=True),
         Column("weighted_value", "Weighted", "money"),
         Column("overdue_deals", "Overdue deals", "count"),
     ]
     if len(rows["pipeline"].unique()) > 1:
-        columns.insert(0, Column("pipeline", "Pipeline"))
+        columns.insert(0, Column("pipeline", "Pipeline", chooses="pipeline"))
     title = "Open deals by milestone"
     return shown("milestones", title, rows, columns, note=overdue_words(figures.options))
 
@@ -350,11 +491,13 @@ def target_table(attainment: pd.DataFrame) -> Table:
     return shown("targets", "Targets", rows, columns, note=note, file="targets.csv")
 
 
-def largest_table(figures: Figures, order: Order) -> Table:
-    """Show the largest open deals of each currency."""
+def deal_table(figures: Figures, order: Order) -> Table:
+    """Show the largest open deals of each currency, which the page's script replaces by all."""
     frame = figures.open_deals
+    prefix = links(figures)
     rows = frame.assign(late=np.where(frame["late"], "overdue", "")).dropna(subset=["tcv"])
     rows = _by_size(rows, "tcv", order).groupby("place").head(_LARGEST)
+    rows = rows.assign(link=[f"{prefix}{number}" if prefix else None for number in rows["id"]])
     columns = [
         Column("id", "Id", "id"),
         Column("name", "Deal"),
@@ -368,8 +511,142 @@ def largest_table(figures: Figures, order: Order) -> Table:
         Column("weighted", "Weighted", "money"),
     ]
     note = f"Up to {_LARGEST} a currency, by total contract value (TCV)."
-    table = shown("largest", "Largest open deals", rows, columns, note=note)
+    table = shown("deals", "Deals", rows, columns, note=note)
     return replace(table, left=len(frame) - len(table.rows), file="opportunities.csv")
+
+
+def links(figures: Figures) -> str:
+    """Tell what the address of a deal in Capsule begins with; nothing for other servers."""
+    return f"{figures.options.web}/opportunity/" if figures.options.web else ""
+
+
+def need_table(figures: Figures, order: Order) -> Table:
+    """List the deals that need someone, what is at stake first."""
+    needs = figures.needs
+    columns = [
+        Column("name", "Deal"),
+        Column("party", "Party"),
+        Column("owner", "Owner", chooses="owner"),
+        Column("tcv", "TCV", "money"),
+        Column("stake", "At stake", "money", bar=True),
+        Column("reason", "Why"),
+    ]
+    note = "At stake is TCV times the chance that the deal is won."
+    rows = _by_size(needs, "stake", order)
+    rows = pd.concat([part.head(_NEEDS) for _, part in rows.groupby("place")] or [rows])
+    table = shown("needs", "Deals that need someone", rows, columns, note=note, printed=_PRINTED)
+    return replace(table, left=len(needs) - len(table.rows), file="attention.csv")
+
+
+_ASIDE = {
+    column.name: column
+    for column in (
+        Column("owner", "Owner", chooses="owner"),
+        Column("quarter", "Quarter", "period"),
+        Column("milestone", "Milestone", chooses="milestone"),
+        Column("currency", "Currency", "currency"),
+        Column("lost_reason", "Lost for", chooses="status=lost&reason"),
+        Column("deals", "Deals", "count"),
+        Column("tcv", "TCV", "money", bar=True),
+        Column("open_deals", "Open deals", "count"),
+        Column("won_deals", "Won", "count"),
+        Column("won", "Won", "count"),
+        Column("lost_deals", "Lost", "count"),
+        Column("reached", "Reached", "count"),
+        Column("moved_on", "Moved on", "count"),
+        Column("lost", "Lost", "count"),
+        Column("undecided", "Still there", "count"),
+        Column("left_out", "Left out", "count"),
+        Column("counts", "In the win rate"),
+        Column("win_rate", "Win rate", "percent", bar=True),
+        Column("raw_rate", "Win rate", "percent", bar=True),
+        Column("rate_of_all", "All lost deals counted", "percent"),
+        Column("rate", "Drawn to the account's", "percent"),
+        Column("low", "From", "percent"),
+        Column("high", "To", "percent"),
+        Column("share", "Share of those that count", "percent", bar=True),
+        Column("share_of_all", "Share of all lost", "percent"),
+        Column("conversion", "Conversion", "percent", bar=True),
+        Column("days", "Days at it, median", "days"),
+        Column("average_won", "Average won", "money"),
+        Column("cycle_days", "Days to win", "days"),
+        Column("velocity", "Velocity a day", "money", bar=True),
+        Column("pushed", "Pushed out", "count"),
+        Column("mean_days", "Days later, mean", "days", bar=True),
+    )
+}
+"""How the columns of tables are shown that are shown as they are."""
+
+
+def plain_table(
+    key: str, title: str, frame: pd.DataFrame | None, order: Order, note: str = ""
+) -> Table | None:
+    """Show a frame as it is, in the columns that are known here; None where there is none."""
+    if frame is None or frame.empty:
+        return None
+    if "currency" in frame.columns:
+        frame = frame.assign(place=_places(frame, order)).sort_values("place", kind="stable")
+    columns = [_ASIDE[name] for name in map(str, frame.columns) if name in _ASIDE]
+    return shown(key, title, frame, columns, note=note, printed=_PRINTED_FEW)
+
+
+def age_table(figures: Figures, order: Order) -> Table | None:
+    """Show for how long the open deals have stood at their milestone, a column an age."""
+    rows = figures.time_at_milestone
+    rows = rows[(rows["open_deals"] > 0).to_numpy(dtype=bool)]
+    if rows.empty:
+        return None
+    keys = ["currency", "pipeline", "milestone"]
+    ages = list(dict.fromkeys(rows["age"].astype("object")))
+    # Rows in the order in which they come, which is the account's.
+    groups = rows.groupby(keys, dropna=False, sort=False, observed=True)
+    table = groups["open_value"].sum().reset_index()
+    number = groups.ngroup().to_numpy()
+    age = rows["age"].astype("object").to_numpy()
+    for one in ages:
+        at = age == one
+        counts = np.bincount(number[at], rows["open_deals"].to_numpy()[at], len(table))
+        table[f"age {one}"] = counts.astype(np.int64)
+    table = table.assign(place=_places(table, order)).sort_values("place", kind="stable")
+    several = len(table["pipeline"].drop_duplicates()) > 1
+    columns = [
+        *([Column("pipeline", "Pipeline", chooses="pipeline")] if several else []),
+        Column("milestone", "Milestone", chooses="milestone"),
+        Column("currency", "Currency", "currency"),
+        *(Column(f"age {one}", f"{one} days", "count") for one in ages),
+        Column("open_value", "Open", "money", bar=True),
+    ]
+    note = "Open deals by the days that they have stood at their milestone."
+    return shown("ageing", "Ageing", table, columns, note=note, printed=_PRINTED_FEW)
+
+
+def quality_table(figures: Figures) -> Table | None:
+    """Show who has to mend what, those with the most findings first."""
+    found = figures.quality_by_owner
+    if found.empty:
+        return None
+    owner = found["owner"].astype("object").where(found["owner"].notna(), None)
+    what = found["check"].astype("object").str.replace("_", " ")
+    parts = found.assign(
+        owner=owner, what=[f"{name} ({n:,})" for name, n in zip(what, found["deals"], strict=True)]
+    )
+    groups = parts.groupby("owner", dropna=False, sort=False)
+    rows = groups.agg(deals=("deals", "sum"), what=("what", "; ".join)).reset_index()
+    for severity in ("error", "warning", "info"):
+        counted = parts["deals"].where(parts["severity"] == severity, 0)
+        rows[severity] = counted.groupby(owner, dropna=False, sort=False).sum().to_numpy()
+    rows = rows.sort_values(
+        ["error", "warning", "info"], ascending=False, kind="stable"
+    ).reset_index(drop=True)
+    columns = [
+        Column("owner", "Owner", chooses="owner"),
+        Column("error", "Errors", "count"),
+        Column("warning", "Warnings", "count"),
+        Column("info", "Notes", "count"),
+        Column("what", "What to mend"),
+    ]
+    title = "Data quality by owner"
+    return shown("quality", title, rows, columns, rows=_FINDINGS, printed=_PRINTED_FEW)
 
 
 def findings_table(pipeline: Pipeline) -> Table:
@@ -390,7 +667,7 @@ def findings_table(pipeline: Pipeline) -> Table:
     note = "An error makes a figure wrong or incomplete, a warning may, information does not."
     return shown(
         "findings",
-        "Data quality",
+        "Data-quality findings",
         rows,
         columns,
         note=note,
