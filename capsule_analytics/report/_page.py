@@ -163,8 +163,8 @@ def _settings(figures: Figures) -> list[tuple[str, str]]:
         (
             "Weighted ranges",
             (
-                "what the sum would be if every stated probability and date were right, P10 to"
-                f" P90; {correlation}"
+                "P10 to P90, what the sum would be if every stated probability and date were right;"
+                f" {correlation}"
             ),
         ),
         ("Fiscal year", f"begins in {pd.Timestamp(2000, options.fiscal_year_start, 1):%B}"),

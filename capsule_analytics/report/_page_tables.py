@@ -608,7 +608,7 @@ def age_table(figures: Figures, order: Order) -> Table | None:
         counts = np.bincount(number[at], rows["open_deals"].to_numpy()[at], len(table))
         table[f"age {one}"] = counts.astype(np.int64)
     table = table.assign(place=_places(table, order)).sort_values("place", kind="stable")
-    several = len(table["pipeline"].drop_duplicates()) > 1
+    several = len(table["pipeline"].unique()) > 1
     columns = [
         *([Column("pipeline", "Pipeline", chooses="pipeline")] if several else []),
         Column("milestone", "Milestone", chooses="milestone"),

@@ -21,7 +21,6 @@ SHARED = {"_deals", "_kinds", "_notebook", "_safe_text", "_words"}
 DRAWS = {
     "plot": "the charts",
     "report/_report.py": "writes charts and closes them",
-    "report/_page_charts.py": "writes charts as parts of the page",
 }
 
 NETWORK = {"http", "requests", "socket", "socketserver", "smtplib", "ssl", "urllib3", "werkzeug"}

@@ -95,7 +95,8 @@ def test_the_headline_has_the_figures_of_the_month_and_the_quarter(
 def test_every_currency_has_its_own_row(tmp_path: Path) -> None:
     euros = {"value": 70, "probability": 10, "expected_close": "2026-11-01", "currency": "EUR"}
     tree = page(deals([*ROWS, euros]), tmp_path)
-    rows = [[words(cell) for cell in row] for row in tree.iterfind(".//section/div/table/tbody/tr")]
+    body = tree.find_class("currencies")[0].iterfind(".//tbody/tr")
+    rows = [[words(cell) for cell in row] for row in body]
     assert [row[0] for row in rows[:2]] == ["GBP", "EUR"]
     assert rows[1] == ["EUR", "€0 €0 to €0", "€7 €0 to €0", "€0", "€70", "€0"]
 
@@ -234,8 +235,8 @@ def footer_files(tree: html.HtmlElement) -> list[str]:
 def test_the_footer_names_the_files_that_are_written(tmp_path: Path) -> None:
     tree = page(deals(ROWS), tmp_path / "plain")
     assert words(tree.xpath("//footer")[0]).endswith(
-        "The figures are also in forecast.csv, scenarios.csv, revenue.csv, opportunities.csv"
-        " and data_quality.csv."
+        "The figures are also in forecast.csv, scenarios.csv, attention.csv, revenue.csv,"
+        " opportunities.csv and data_quality.csv."
     )
     assert set(footer_files(tree)) == {path.name for path in (tmp_path / "plain").glob("*.csv")}
     before = deals(ROWS[:1], as_of=date(2026, 9, 30))
@@ -247,7 +248,7 @@ def test_the_footer_names_the_files_that_are_written(tmp_path: Path) -> None:
         changed_deals=ca.history.changed_deals(before, deals(ROWS)),
     )
     assert set(footer_files(tree)) == {path.name for path in (tmp_path / "full").glob("*.csv")}
-    assert len(footer_files(tree)) == 9
+    assert len(footer_files(tree)) == 10
 
 
 def test_a_selection_stands_beside_the_title(tmp_path: Path) -> None:
@@ -415,7 +416,8 @@ def test_text_of_the_account_stays_text(tmp_path: Path) -> None:
 def test_strange_names_do_not_break_the_page(tmp_path: Path, name: str) -> None:
     tree = page(deals([{**ROWS[0], "milestone": name, "name": name}]), tmp_path)
     assert cells(tree, "milestones")[0][0] == (name or "\N{EN DASH}")
-    assert json.loads(tree.get_element_by_id("data").text)["texts"]["milestone"] == [name]
+    texts = json.loads(tree.get_element_by_id("data").text)["texts"]
+    assert texts["milestone"] == ([name] if name else [])
 
 
 @pytest.fixture(scope="module")
@@ -444,6 +446,51 @@ def test_every_chart_has_a_text_alternative(sample: str) -> None:
         assert drawn.get("aria-label") == words(chart.find(".//strong"))
         assert all(re.search(r"\d", slot.get("aria-label")) for slot in chart.find_class("slot"))
     assert "In Oct 2026 £26,650 won and, with open deals weighted, £320,725;" in words(charts[0])
+
+
+def test_a_deal_that_needs_someone_has_its_reason_and_leads_to_capsule(tmp_path: Path) -> None:
+    """D is 75 days late, worth 10 % of 4,000; of another server nothing is known to lead to."""
+    tree = page(deals(ROWS), tmp_path, web="https://acme.capsulecrm.com")
+    assert cells(tree, "needs") == [
+        ["D", "\N{EN DASH}", "\N{EN DASH}", "£4,000", "£400", "overdue for 75 days"]
+    ]
+    found = tree.xpath("//*[@id='needs']//tbody//a/@href")
+    assert found == ["https://acme.capsulecrm.com/opportunity/4"]
+    assert len(tree.xpath("//*[@id='deals']//tbody//a")) == 3
+    assert not page(deals(ROWS), tmp_path).xpath("//tbody//a")
+
+
+def test_data_quality_tells_who_has_to_mend_what(plain: html.HtmlElement) -> None:
+    assert cells(plain, "quality") == [["amy", "0", "1", "0", "overdue (1)"]]
+
+
+def test_ageing_counts_deals_by_their_days_at_the_milestone(tmp_path: Path) -> None:
+    """A moved 10 days ago, C 40 days ago; of D it is not known."""
+    moved = {"A": "2026-10-05T09:00:00Z", "C": "2026-09-05T09:00:00Z"}
+    rows = [{**row, "last_stage_changed_at": moved.get(row["name"])} for row in ROWS]
+    tree = page(deals(rows), tmp_path)
+    heads = [words(th) for th in tree.xpath("//*[@id='ageing']//thead//th")]
+    (row,) = cells(tree, "ageing")
+    counts = dict(zip(heads, row, strict=True))
+    assert counts["under 30 days"] == "1"
+    assert counts["30 to 89 days"] == "1"
+    assert counts["Open"] == "£7,000"
+
+
+def test_twenty_thousand_deals_fit_in_six_megabytes(tmp_path: Path) -> None:
+    """Two thousand of them are a tenth of that, whatever the page holds beside deals."""
+    rows = [
+        {
+            **ROWS[n % 4],
+            "name": f"Deal number {n} of a customer",
+            "party": f"Customer {n} Ltd",
+            "owner": f"owner{n % 500}",
+            "tags": [f"tag{n % 7}"],
+        }
+        for n in range(2000)
+    ]
+    page(deals(rows), tmp_path)
+    assert (tmp_path / "report.html").stat().st_size < 600_000
 
 
 def test_the_page_loads_nothing_from_elsewhere(sample: str) -> None:
