@@ -165,6 +165,18 @@ class Pipeline:
         """
         return int((self.issues["check"] == "unknown_milestone").sum())
 
+    @property
+    def caution(self) -> str:
+        """What a reader must know before any figure; empty where there is nothing."""
+        count = self.unknown_milestones
+        if not count:
+            return ""
+        deals = "1 deal stands" if count == 1 else f"{count:,} deals stand"
+        return (
+            f"{deals} at a milestone that the account does not tell, and count as open:"
+            " the figures are not whole."
+        )
+
     def __repr__(self) -> str:
         """Say how many deals of each status there are, and from when."""
         counts = self.opportunities["status"].value_counts()

@@ -47,7 +47,11 @@ def invoked(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in this process, to its exit code and without a terminal."""
     name, *rest = map(str, args)
-    command = {"capsule-report": cli.report, "capsule-snapshot": cli.snapshot}[name]
+    command = {
+        "capsule-mcp": cli.mcp,
+        "capsule-report": cli.report,
+        "capsule-snapshot": cli.snapshot,
+    }[name]
     out, err = io.StringIO(), io.StringIO()
     showwarning, terminate = warnings.showwarning, signal.getsignal(signal.SIGTERM)
     try:

@@ -29,6 +29,7 @@ SLOW = (
     "load/test_frame_properties.py",
     "load/test_loader_completeness.py",
     "load/test_loader_http.py",
+    "mcp/test_over_stdio.py",
     "plot",
     "portfolio",
     "report",

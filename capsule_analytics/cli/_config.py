@@ -11,7 +11,7 @@ import click
 
 from capsule_analytics.errors import ConfigError
 
-from ._options import REPORT_OPTIONS, SNAPSHOT_OPTIONS, WHERE, Option, long_names
+from ._options import MCP_OPTIONS, REPORT_OPTIONS, SNAPSHOT_OPTIONS, WHERE, Option, long_names
 from ._run import say
 
 DEFAULT = Path("capsule.toml")
@@ -67,8 +67,8 @@ _TEMPLATE = """\
 """
 
 
-KNOWN = frozenset(long_names([*REPORT_OPTIONS, *SNAPSHOT_OPTIONS]))
-"""Long names of the options that a file may hold: one file serves both commands."""
+KNOWN = frozenset(long_names([*REPORT_OPTIONS, *SNAPSHOT_OPTIONS, *MCP_OPTIONS]))
+"""Long names of the options that a file may hold: one file serves all commands."""
 
 
 def _configure(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:

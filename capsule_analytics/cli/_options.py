@@ -585,3 +585,31 @@ SNAPSHOT_OPTIONS = (
     _VERBOSE,
 )
 """Options of ``capsule-snapshot``."""
+
+_ASKED = {
+    *("as_of", "overdue", "fiscal_year_start", "home_currency", "rates", "missing_rate"),
+    *("probability", "targets", "store"),
+}
+
+MCP_OPTIONS = (
+    *ACCOUNT_OPTIONS,
+    *(option for option in REPORT_OPTIONS if option.name in _ASKED),
+    Option(
+        "--from-store",
+        group=ACCOUNT,
+        is_flag=True,
+        help="Answer from the newest snapshot in the store, without network or token; --account"
+        " says of which account, if the store has several.",
+    ),
+    Option(
+        "--max-age",
+        group=ACCOUNT,
+        type=click.IntRange(min=1),
+        default=60,
+        show_default=True,
+        metavar="MINUTES",
+        help="Load the account again for a question if the last time was so long ago.",
+    ),
+    _VERBOSE,
+)
+"""Options of ``capsule-mcp``: the account's, some of the report's, and its own."""

@@ -130,6 +130,8 @@ def summary(figures: Figures, files: list[Path]) -> None:
             names = ", ".join(one.name for one in others)
             console.print(f"Also projected: {names}; see projection.csv.", soft_wrap=True)
     console.print(f"{figures.pipeline!r}"[1:-1])
+    if figures.pipeline.caution:
+        console.print(figures.pipeline.caution, soft_wrap=True)
     console.print(_forecast(figures.forecast))
     if len(figures.needs):
         count = len(figures.needs)

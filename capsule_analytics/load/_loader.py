@@ -136,7 +136,6 @@ def load_pipeline(
             loaded_at=pd.Timestamp(reading.began),
             as_of=day or reading.began.date(),
             account=client.account,
-            repeats=reading.passes > 1,
             gone=reading.gone,
         )
     chosen = asked.wanted.apply(loaded, asked.known)

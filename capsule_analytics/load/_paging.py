@@ -308,7 +308,7 @@ class _Reading:
             )
         fresh = {key for key in ids if key is not None} - self._seen
         self._seen |= fresh
-        self._received += size
+        self._received += len(fresh) + ids.count(None)  # what comes again is counted below
         if not fresh and None not in ids:
             self._consistent = False
             self._stale += 1

@@ -7,6 +7,7 @@ old report as it was.
 from __future__ import annotations
 
 from ._figures import Figures, figures_of, whole_cents
+from ._figures import in_currency as in_currency
 from ._folder import mend as mend
 from ._options import FORMATS, Options
 from ._portfolio import Written as Written

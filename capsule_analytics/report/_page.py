@@ -72,6 +72,7 @@ def write_html(figures: Figures, path: Path) -> None:
             account=pipeline.account or "Capsule account",
             as_of=day_words(pipeline.as_of.isoformat()),
             selection=options.selection,
+            caution=figures.pipeline.caution,
             overdue_dropped=options.overdue == "drop",
             loaded_at=f"{pipeline.loaded_at:%Y-%m-%d %H:%M} UTC",
             version=__version__,

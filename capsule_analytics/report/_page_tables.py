@@ -347,8 +347,8 @@ def forecast_table(table: pd.DataFrame, options: Options) -> Table:
         columns.append(Column("chance", f"Chance of {whole_number(options.target)}", "percent"))
     note = (
         f"From {period_text(now)} on; earlier {period}s are in forecast.csv. "
-        "Expected is won plus weighted; P10 to P90 would be its range if every stated probability "
-        "and date were right."
+        "Expected is won plus weighted; P10 to P90 would be its range if every probability and "
+        "date were right."
     )
     title = f"Weighted forecast by close {period}"
     return shown("forecast", title, rows, columns, note=note, file="forecast.csv")

@@ -249,7 +249,7 @@ def test_the_goals_of_the_account_are_targets(
         context = report.make_context("x", [*words, "--out", str(tmp_path)])
         chosen = ReportArgs(**context.params)
         check_options(context, chosen)
-        figures = _figures.figures(_figures.load(chosen), chosen)
+        figures = _figures.figures(*_figures.load(chosen, lambda: None), chosen)
     with Sandbox() as again, ca.CapsuleClient(base_url=again.url, token=again.token) as client:
         goals = ca.targets.from_goals(client)
     assert chosen.inputs == ()

@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-HEAVY = {"pandas", "numpy", "matplotlib", "requests", "lxml", "rich", "scipy", "duckdb", "flask"}
+HEAVY = {
+    "pandas",
+    "numpy",
+    "matplotlib",
+    "requests",
+    "lxml",
+    "rich",
+    "scipy",
+    "duckdb",
+    "flask",
+    "mcp",
+}
 
 
 @pytest.mark.parametrize(
@@ -16,6 +27,7 @@ HEAVY = {"pandas", "numpy", "matplotlib", "requests", "lxml", "rich", "scipy", "
         "import capsule_analytics",
         "from capsule_analytics.cli import report; report.main(['--help'], standalone_mode=False)",
         "import capsule_analytics.cli as c; c.run(c.snapshot, ['--help'])",
+        "import capsule_analytics.cli as c; c.run(c.mcp, ['--help'])",
         "from capsule_analytics.sandbox.cli import main",
     ],
 )

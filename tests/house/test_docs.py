@@ -33,7 +33,7 @@ SHELLS = {"bash", "console", "powershell", "text"}
 
 _FENCE = re.compile(r"^```(?P<info>[^\n`]+)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
-_COMMAND = re.compile(r"capsule-(?:report|snapshot|sandbox)(?=\.exe|\s)")
+_COMMAND = re.compile(r"capsule-(?:mcp|report|snapshot|sandbox)(?=\.exe|\s)")
 
 
 def _generator() -> Any:
@@ -114,9 +114,8 @@ def test_python_of_a_page_runs_in_order(
 
 def test_only_a_live_account_excuses_a_block_from_running() -> None:
     languages = {block.info for path in PAGES for block in blocks(path)}
-    assert (
-        languages <= {"python", "python no-run", "sql", "toml", "{eval-rst}", "{toctree}"} | SHELLS
-    )
+    known = {"python", "python no-run", "json", "sql", "toml", "{eval-rst}", "{toctree}"}
+    assert languages <= known | SHELLS
     for path in PAGES:
         for block in blocks(path):
             if block.info == "python no-run":

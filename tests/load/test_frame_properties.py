@@ -170,7 +170,7 @@ def test_leaving_out_what_is_gone_leaves_the_rest_as_it_is(
     without = _assemble.Assembler(typed=True)
     rest = [row for row in rows if row["id"] != gone]
     without.add({name: [row.get(name) for row in rest] for name in RAW_NAMES})
-    expected, expected_findings = without.finish(milestones)
+    expected, expected_findings = without.finish(Setting(milestones))
     pd.testing.assert_frame_equal(frame, expected)
     assert sorted(findings) == sorted(expected_findings)
 

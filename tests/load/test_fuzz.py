@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
-import orjson
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -254,9 +253,9 @@ gone = {
         ).encode()
     ),
     "v2": st.tuples(deleted_rows, deleted_rows).map(
-        lambda both: orjson.dumps(
-            {"opportunities": both[0], "restrictedOpportunities": both[1]}, default=str
-        )
+        lambda both: json.dumps(
+            {"opportunities": both[0], "restrictedOpportunities": both[1]}
+        ).encode()
     ),
 }
 
