@@ -154,7 +154,10 @@ def test_a_redirect_to_nowhere_is_our_error(location: bytes) -> None:
 )
 def test_odd_headers_are_survived(header: bytes) -> None:
     """Of a load that fails only because the account is a picture of one."""
-    body = b'{"milestones":[],"opportunities":[],"currencies":[]}'
+    body = (
+        b'{"pipelines":[],"milestones":[],"opportunities":[],"currencies":[],"users":[],"teams":[],'
+        b'"lostReasons":[],"definitions":[],"tags":[]}'
+    )
     answer = HEAD + header + b"\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
     with (
         raw_server(says(answer + body)) as (url, _),
