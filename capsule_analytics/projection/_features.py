@@ -33,12 +33,15 @@ _DUE = (
     ("due_before_2", "due two or more months before", -0.2, 0.1),
 )
 _OVERDUE = (
-    ("overdue_1", "overdue for up to a month", 1.0, 0.0, 0.2),
+    ("overdue_1", "overdue for up to a month", 1.0, 0.2, 0.2),
     ("overdue_3", "overdue for one to three months", 3.0, -0.4, 0.3),
     ("overdue_6", "overdue for three to six months", 6.0, -0.7, 0.3),
     ("overdue_more", "overdue for more than six months", np.inf, -1.0, 0.2),
 )
-_AGES = (1.0, 2.0, 4.0, 8.0, 14.0, 24.0)
+# Places in `Design.fixed`: what tells less the further ahead one looks, and the first milestone.
+_FADING = (0, 2, 4, 5, 6, 7, 9)
+_STAGES = 13
+_AGES = (0.5, 1.0, 2.0, 4.0, 8.0, 14.0, 24.0)
 _AHEAD = (1, 2, 3, 6)
 _OWNERS = 15
 
@@ -104,6 +107,8 @@ class Design:
             still,
             (at.at_milestone > 3.0) * seen,  # noqa: PLR2004 - a quarter at one milestone
             update,
+            (at.since_update > 1.0) * seen,
+            (at.since_update > 2.0) * seen,  # noqa: PLR2004 - two months
             contact,
             untouched,
             at.relative,
@@ -173,14 +178,12 @@ class Design:
             late * far,
         ]
         block = fixed[which]
-        stages = block[:, 11 : 11 + self.milestones]
+        stages = block[:, _STAGES : _STAGES + self.milestones]
         rebuilt = 1.0 - seen
         other = [rebuilt * (ahead >= 1), rebuilt * far, rebuilt * (np.log1p(age) - 1.0)]
         later = [
             *other,
-            block[:, 0] * far,
-            block[:, 2] * far,
-            block[:, 7] * far,
+            *(block[:, _FADING] * far[:, None]).T,
             *(stages * far[:, None]).T,
         ]
         return np.column_stack([*head, *later, block])
@@ -219,18 +222,24 @@ def design_for(
         f("rebuilt_ahead_1", "rebuilt", "rebuilt, a month ahead", spread=0.7),
         f("rebuilt_ahead", "rebuilt", "rebuilt, further ahead", spread=0.5),
         f("rebuilt_age", "rebuilt", "rebuilt, by age", spread=0.5),
-        f("stated_ahead", "stated", "stated probability, further ahead", -0.1, 0.0, 0.2, seen=True),
-        f("still_ahead", "still", "time at the milestone, further ahead", 0.0, 0.0, 0.2, seen=True),
+        f("stated_ahead", "stated", "stated probability, further ahead", -0.2, 0.0, 0.4, seen=True),
+        f("still_ahead", "still", "time at the milestone, further ahead", 0.0, 0.0, 0.3, seen=True),
+        f("since_update_ahead", "update", "time since it was changed, further ahead", 0.05, 0.0, 0.3, seen=True),
+        f("unchanged_1_ahead", "update", "unchanged for a month, further ahead", 0.1, 0.0, 0.3, seen=True),
+        f("unchanged_2_ahead", "update", "unchanged for two months, further ahead", 0.1, 0.0, 0.3, seen=True),
+        f("since_contact_ahead", "contact", "time since contact, further ahead", 0.0, 0.0, 0.2, seen=True),
         f("value_ahead", "value", "value, further ahead", spread=0.2),
         *[
-            f(f"milestone_{m}_ahead", "milestone", f"at {m}, further ahead", spread=0.3, seen=True)
+            f(f"milestone_{m}_ahead", "milestone", f"at {m}, further ahead", spread=0.4, seen=True)
             for m in history_milestones
         ],
-        f("stated", "stated", "stated probability", 0.4, -0.25, 0.3, seen=True),
+        f("stated", "stated", "stated probability", 0.6, -0.25, 0.4, seen=True),
         f("pushes", "pushes", "pushed before", -0.2, 0.1, 0.3, seen=True),
         f("still", "still", "time at the milestone", -0.15, 0.0, 0.3, seen=True),
         f("still_long", "still", "over three months at the milestone", -0.1, 0.0, 0.3, seen=True),
         f("since_update", "update", "time since it was changed", -0.1, 0.0, 0.25, seen=True),
+        f("unchanged_1", "update", "unchanged for over a month", -0.3, 0.0, 0.6, seen=True),
+        f("unchanged_2", "update", "unchanged for over two months", -0.3, 0.0, 0.6, seen=True),
         f("since_contact", "contact", "time since contact", -0.05, 0.0, 0.25, seen=True),
         f("no_contact", "contact", "never contacted", 0.0, 0.0, 0.25, seen=True),
         f("value", "value", "value", -0.1, 0.0, 0.3),
