@@ -180,8 +180,8 @@ def arrived(deals: Deals, first: int, today: int) -> NDArray[np.bool_]:
     """Tell which deals came one by one, and not with the list that an account was begun with.
 
     The day on which an account's first deals were entered, more than on any two later ones, is an
-    import, once there are some later ones to tell: how many came on it says nothing of how many come in a month, nor its date of how long
-    they take.
+    import, once there are some later ones to tell: how many came on it says nothing of how many
+    come in a month, nor its date of how long they take.
     """
     known = deals.known[deals.known <= today]
     if not len(known) or first != month_of(known.min()):

@@ -159,7 +159,8 @@ def window(  # noqa: PLR0917 - a period, and how finely
     level, kernel = fitted.levels[currency], fitted.kernel
     fresh = expected_wins(level, kernel, today, count, fitted.season.factor) * part
     by_lag = fitted.values[currency]
-    of_lag = np.bincount(np.minimum(np.arange(count), len(by_lag) - 1), fresh + 1e-12, len(by_lag))
+    lag = np.minimum(np.arange(count), len(by_lag) - 1)
+    of_lag = np.bincount(lag, fresh + 1e-12, len(by_lag)).astype(np.float64)
     worth = Values.mixed(by_lag, of_lag)
     tcv = present.tcv[mine]
     known = np.isfinite(tcv)
@@ -170,7 +171,7 @@ def window(  # noqa: PLR0917 - a period, and how finely
     new_mean = float(fresh.sum())
     spread = level.spread + kernel.spread + _DRIFT * count
     spread += (level.dispersion - 1) * float(kernel.chance[:count].sum()) / max(new_mean, 0.05)
-    means = np.array([by_lag[min(ahead, len(by_lag) - 1)].mean for ahead in range(count)])
+    means = np.array([values.mean for values in by_lag])[lag]
     amount = np.abs(tcv) @ by_month + fresh * means
     if not amount.sum() > 0:
         amount = part + 1e-9

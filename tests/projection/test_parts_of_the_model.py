@@ -154,7 +154,9 @@ def test_one_customer_that_dwarfs_the_rest_is_drawn_in() -> None:
 
 def test_a_list_brought_along_is_no_intake() -> None:
     # 60 deals on the day of the import, two a month after it.
-    known = np.append(np.full(60, int(month_start(FIRST))), month_start(FIRST + 1 + np.arange(8) // 2))
+    known = np.append(
+        np.full(60, int(month_start(FIRST))), month_start(FIRST + 1 + np.arange(8) // 2)
+    )
     zeros = np.zeros(len(known), int)
     never = np.full(len(known), NEVER)
     deals = Deals(np.arange(len(known)), known, never, zeros, np.ones(len(known)), *[zeros] * 3)
