@@ -33,12 +33,25 @@ _DUE = (
     ("due_before_2", "due two or more months before", -0.2, 0.1),
 )
 _OVERDUE = (
-    ("overdue_1", "overdue for up to a month", 1.0, 0.0, 0.2),
+    ("overdue_1", "overdue for up to a month", 1.0, 0.2, 0.2),
     ("overdue_3", "overdue for one to three months", 3.0, -0.4, 0.3),
     ("overdue_6", "overdue for three to six months", 6.0, -0.7, 0.3),
     ("overdue_more", "overdue for more than six months", np.inf, -1.0, 0.2),
 )
-_AGES = (1.0, 2.0, 4.0, 8.0, 14.0, 24.0)
+# What tells less the further ahead one looks.
+_LESS_AHEAD = (
+    # name, group, words, prior of winning, its spread
+    ("stated", "stated", "stated probability", -0.2, 0.4),
+    ("still", "still", "time at the milestone", 0.0, 0.3),
+    ("since_update", "update", "time since it was changed", 0.05, 0.3),
+    ("unchanged_1", "update", "unchanged for over a month", 0.1, 0.3),
+    ("unchanged_2", "update", "unchanged for over two months", 0.1, 0.3),
+    ("since_contact", "contact", "time since contact", 0.0, 0.2),
+)
+# Places in `Design.fixed`: of these and the value, and of the first milestone.
+_FADING = (0, 2, 4, 5, 6, 7, 9)
+_STAGES = 13
+_AGES = (0.5, 1.0, 2.0, 4.0, 8.0, 14.0, 24.0)
 _AHEAD = (1, 2, 3, 6)
 _OWNERS = 15
 
@@ -104,10 +117,12 @@ class Design:
             still,
             (at.at_milestone > 3.0) * seen,  # noqa: PLR2004 - a quarter at one milestone
             update,
+            (at.since_update > 1.0) * seen,
+            (at.since_update > 2.0) * seen,  # noqa: PLR2004 - two months
             contact,
             untouched,
             at.relative,
-            at.relative**2 - 1.0,
+            np.maximum(at.relative, 0.0),
             np.isnan(at.tcv).astype(np.float64),
             1.0 - seen,
         ]
@@ -173,14 +188,12 @@ class Design:
             late * far,
         ]
         block = fixed[which]
-        stages = block[:, 11 : 11 + self.milestones]
+        stages = block[:, _STAGES : _STAGES + self.milestones]
         rebuilt = 1.0 - seen
         other = [rebuilt * (ahead >= 1), rebuilt * far, rebuilt * (np.log1p(age) - 1.0)]
         later = [
             *other,
-            block[:, 0] * far,
-            block[:, 2] * far,
-            block[:, 7] * far,
+            *(block[:, _FADING] * far[:, None]).T,
             *(stages * far[:, None]).T,
         ]
         return np.column_stack([*head, *later, block])
@@ -219,22 +232,26 @@ def design_for(
         f("rebuilt_ahead_1", "rebuilt", "rebuilt, a month ahead", spread=0.7),
         f("rebuilt_ahead", "rebuilt", "rebuilt, further ahead", spread=0.5),
         f("rebuilt_age", "rebuilt", "rebuilt, by age", spread=0.5),
-        f("stated_ahead", "stated", "stated probability, further ahead", -0.1, 0.0, 0.2, seen=True),
-        f("still_ahead", "still", "time at the milestone, further ahead", 0.0, 0.0, 0.2, seen=True),
+        *[
+            f(f"{name}_ahead", group, f"{words}, further ahead", win, 0.0, spread, seen=True)
+            for name, group, words, win, spread in _LESS_AHEAD
+        ],
         f("value_ahead", "value", "value, further ahead", spread=0.2),
         *[
-            f(f"milestone_{m}_ahead", "milestone", f"at {m}, further ahead", spread=0.3, seen=True)
+            f(f"milestone_{m}_ahead", "milestone", f"at {m}, further ahead", spread=0.4, seen=True)
             for m in history_milestones
         ],
-        f("stated", "stated", "stated probability", 0.4, -0.25, 0.3, seen=True),
+        f("stated", "stated", "stated probability", 0.75, -0.25, 0.4, seen=True),
         f("pushes", "pushes", "pushed before", -0.2, 0.1, 0.3, seen=True),
-        f("still", "still", "time at the milestone", -0.15, 0.0, 0.3, seen=True),
+        f("still", "still", "time at the milestone", -0.25, 0.0, 0.3, seen=True),
         f("still_long", "still", "over three months at the milestone", -0.1, 0.0, 0.3, seen=True),
         f("since_update", "update", "time since it was changed", -0.1, 0.0, 0.25, seen=True),
+        f("unchanged_1", "update", "unchanged for over a month", -0.4, 0.0, 0.6, seen=True),
+        f("unchanged_2", "update", "unchanged for over two months", -0.4, 0.0, 0.6, seen=True),
         f("since_contact", "contact", "time since contact", -0.05, 0.0, 0.25, seen=True),
         f("no_contact", "contact", "never contacted", 0.0, 0.0, 0.25, seen=True),
         f("value", "value", "value", -0.1, 0.0, 0.3),
-        f("value_square", "value", "unusual value", 0.0, 0.0, 0.1),
+        f("value_above", "value", "above the median value", 0.0, 0.0, 0.2),
         f("no_value", "value", "no value", -0.2, 0.1, 0.3),
         f("rebuilt", "rebuilt", "rebuilt from dates alone", 0.0, 0.0, 0.7),
         *[

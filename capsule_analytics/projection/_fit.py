@@ -16,6 +16,7 @@ import numpy as np
 from ._evidence import WON, History, month_of
 from ._features import Design, design_for
 from ._new_business import (
+    LAGS_TOLD,
     Kernel,
     Level,
     Values,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 _ROUNDS = 2
 _KEPT_STRENGTH = 25.0
-_NEW_LAG = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Fitted:
         Odds of winning and losing.
     kernel, levels, values
         New business: when entered deals are won, how many are entered, what winners are worth;
-        levels and values by currency code.
+        levels, and values by month ahead, by currency code.
     shock, season
         What the months owe to luck they share, and to the calendar.
     kept_value
@@ -58,7 +58,7 @@ class Fitted:
     hazards: Hazards
     kernel: Kernel
     levels: dict[int, Level]
-    values: dict[int, Values]
+    values: dict[int, tuple[Values, ...]]
     shock: Shock
     season: Season
     kept_value: float
@@ -150,8 +150,12 @@ class Evidence:
             by_month = np.zeros(max(len(wins), 1))
             by_month[: len(wins)] = shock.past + np.log(season.factor[calendar])
             offset = by_month[(rows.month - first).clip(0, len(by_month) - 1)]
-        levels = {code: level_of(*counts[code], first) for code in codes if counts[code][0].any()}
-        values = {code: values_of(deals, code, today, _NEW_LAG) for code in levels}
+        held = np.unique(deals.currency[deals.known <= today]).tolist()
+        levels = {code: level_of(*counts[code], first) for code in held}
+        values = {
+            code: tuple(values_of(deals, code, today, ahead) for ahead in range(LAGS_TOLD))
+            for code in levels
+        }
         kept = self._kept_value(today)
         return Fitted(today, found, kernel, levels, values, shock, season, kept)
 

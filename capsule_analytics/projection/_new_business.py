@@ -25,6 +25,8 @@ from ._evidence import WON, Deals, month_of, month_start
 from ._shock import season_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _lgamma = np.vectorize(lgamma, otypes=[np.float64])
@@ -40,6 +42,7 @@ _PRIOR_DEALS = 8.0
 _PRIOR_WINS = 0.25
 _PRIOR_DECAY = 0.82
 _CURRENT_LAGS = 3
+_IMPORTED, _IMPORT_TOLD = 6, 2
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,22 @@ def _season(
     return season_of(counts, around, calendar).factor
 
 
+def arrived(deals: Deals, first: int, today: int) -> NDArray[np.bool_]:
+    """Tell which deals came one by one, and not with the list that an account was begun with.
+
+    The day on which an account's first deals were entered, more than on any two later ones, is an
+    import, once there are some later ones to tell: how many came on it says nothing of how many
+    come in a month, nor its date of how long they take.
+    """
+    known = deals.known[deals.known <= today]
+    if not len(known) or first != month_of(known.min()):
+        return np.ones(len(deals.known), dtype=bool)
+    days, counts = np.unique(known, return_counts=True)
+    if len(days) <= _IMPORT_TOLD or counts[0] < max(_IMPORTED, 2 * counts[1:].max() + 1):
+        return np.ones(len(deals.known), dtype=bool)
+    return np.asarray(deals.known > days[0])
+
+
 def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64]) -> Kernel:
     """Learn when deals are won after they were entered.
 
@@ -190,7 +209,7 @@ def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64])
     last = int(month_of(today + 1)) - 1
     months = np.arange(first, last + 1)
     entered = month_of(deals.known)
-    known = deals.known <= today
+    known = (deals.known <= today) & arrived(deals, first, today)
     intake = (
         np.bincount(
             (entered - first)[known & (entered >= first) & (entered <= last)], minlength=len(months)
@@ -231,6 +250,7 @@ def intake_of(
     last = int(month_of(today))
     entered = month_of(deals.known)
     mine = (deals.currency == currency) & (deals.known <= today) & (entered >= first)
+    mine &= arrived(deals, first, today)
     counts = np.bincount((entered - first)[mine], minlength=last - first + 1).astype(np.float64)
     share = np.ones(len(counts))
     begin, end = int(month_start(last)), int(month_start(last + 1))
@@ -271,18 +291,29 @@ class Values:
         """The mean value."""
         return float(self.amounts @ self.weight)
 
+    @classmethod
+    def mixed(cls, parts: Sequence[Values], shares: NDArray[np.float64]) -> Values:
+        """Mix values by shares, which need not add up to 1; not all are 0."""
+        amounts = np.concatenate([part.amounts for part in parts])
+        weight = [share * part.weight for part, share in zip(parts, shares, strict=True)]
+        return cls(amounts, np.concatenate(weight) / shares.sum())
+
 
 _NODES = np.array([-1.7, -1.0, -0.5, 0.0, 0.5, 1.0, 1.7])
 _NODE_WEIGHT = np.exp(-0.5 * _NODES**2) / np.exp(-0.5 * _NODES**2).sum()
 _VALUE_HALF_LIFE = 15.0
 _MOST_VALUES = 300
+_ALIKE_PRIOR = 8.0
+LAGS_TOLD = 6
+"""How many months ahead values are told apart; later ones are taken to be like the last."""
 
 
-def values_of(deals: Deals, currency: int, today: int, lag: float) -> Values:
-    """Learn what deals that are won soon after they were entered are worth.
+def values_of(deals: Deals, currency: int, today: int, ahead: int) -> Values:
+    """Learn what deals are worth that are entered after today and won so many months ahead.
 
-    Winners of the last months count most. Quick deals are often smaller ones: each winner is
-    moved by the slope of log value on its time to close, as far as there is one. Each value is
+    Winners of the last months count most. Quick deals are often other ones than slow deals: past
+    winners that were as quick stand for them as far as there are some, and beside them stand all
+    winners, moved by the slope of log value on time to close, as far as there is one. Each value is
     smoothed, the more the fewer there are; one that is far beyond what the others' spread
     allows (a customer that dwarfs the rest) is drawn in to what they allow once in twice as many.
     """
@@ -316,7 +347,15 @@ def values_of(deals: Deals, currency: int, today: int, lag: float) -> Values:
     noise = max(float(weight @ (logs - centre) ** 2), 0.05)
     slope = float((weight * apart) @ logs) * effective
     slope /= float(weight @ apart**2) * effective + noise / 0.2**2
-    logs = logs + slope * (np.log1p(lag) - took)
+    moved = logs + slope * (np.log1p((ahead + 0.5) / 2) - took)
+    quick = month_of(ended) - month_of(deals.known[latest]) <= ahead
+    among = float(weight[quick].sum())
+    share = 0.0
+    if among > 0:
+        alike = among**2 / float(weight[quick] @ weight[quick])
+        share = alike / (alike + _ALIKE_PRIOR)
+    weight = np.concatenate([(1 - share) * weight, share * weight[quick] / max(among, 1e-12)])
+    logs = np.concatenate([moved, logs[quick]])
     width = 0.6 * robust * (effective + 1) ** -0.2
     # Smoothing logs lifts the mean; half of it is taken back, as few values miss the tail.
     amounts = np.exp(logs[:, None] + width * _NODES[None, :] - 0.25 * width**2)
@@ -325,6 +364,7 @@ def values_of(deals: Deals, currency: int, today: int, lag: float) -> Values:
 
 
 __all__ = [
+    "LAGS_TOLD",
     "Kernel",
     "Level",
     "Values",

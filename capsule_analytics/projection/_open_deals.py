@@ -38,6 +38,7 @@ _STEPS = 30
 _SHORTEST = 1e-4
 _SEEN_ENDINGS = 20.0
 _BLOCK = 32
+_CENTRING = 8
 _ENOUGH, _ROUGHLY = 1e-10, 1e-5
 
 
@@ -353,20 +354,30 @@ def outlook(
 def _centre(hazards: Hazards, eta: NDArray[np.float64], slope: NDArray[np.float64]) -> None:
     """Hold what only snapshots tell to an average effect of none, as far as nothing was learnt.
 
-    Month by month over the deals that are left by then, each weighing as its hazard without the
-    effect does, so that the list as a whole is won and lost as the account's past would have it.
+    Month by month over the deals that are left by then: as many of the list are won and lost as
+    the account's past would have it. It is chances that are held, not odds: the more the deals
+    are told apart, the less the sum of the same odds wins.
     """
     told = np.array([f.seen for f in hazards.design.features])
     extra = slope[:, :, told] @ hazards.coef[:, told].T
     alive = np.ones(len(eta))
     for month in range(eta.shape[1]):
-        base = alive[:, None] * np.exp(eta[:, month] - extra[:, month])
-        weighted = base * np.exp(extra[:, month])
-        eta[:, month] -= hazards.centre * np.log(weighted.sum(axis=0) / base.sum(axis=0))
-        share = weighted[:, 0] / weighted[:, 0].sum()
+        usual = alive @ _chances(eta[:, month] - extra[:, month])
+        shift = np.zeros(2)
+        for _ in range(_CENTRING):
+            shift += np.log(alive @ _chances(eta[:, month] - shift) / usual)
+        eta[:, month] -= hazards.centre * shift
+        chances = _chances(eta[:, month])
+        share = alive * chances[:, 0] * (1 - chances[:, 0])
+        share /= share.sum()
         slope[:, month, told] -= hazards.centre * (share @ slope[:, month, told])
-        odds = np.exp(eta[:, month])
-        alive = alive / (1 + odds.sum(axis=1))
+        alive = alive * (1 - chances.sum(axis=1))
+
+
+def _chances(eta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn log odds of both ways out into chances, shape (deals, 2)."""
+    odds = np.exp(eta)
+    return np.asarray(odds / (1 + odds.sum(axis=1, keepdims=True)))
 
 
 __all__ = ["MONTHS_AHEAD", "Hazards", "Outlook", "Rows", "fit_hazards", "outlook", "rows_of"]

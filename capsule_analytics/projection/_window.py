@@ -156,18 +156,23 @@ def window(  # noqa: PLR0917 - a period, and how finely
     part = (np.minimum(ends, end) - np.maximum(begins, start)).clip(0) / (ends - begins)
     ahead = outlooks.months(count)
     mine = np.flatnonzero(present.currency == currency)
-    level, kernel, worth = fitted.levels[currency], fitted.kernel, fitted.values[currency]
+    level, kernel = fitted.levels[currency], fitted.kernel
+    fresh = expected_wins(level, kernel, today, count, fitted.season.factor) * part
+    by_lag = fitted.values[currency]
+    lag = np.minimum(np.arange(count), len(by_lag) - 1)
+    of_lag = np.bincount(lag, fresh + 1e-12, len(by_lag)).astype(np.float64)
+    worth = Values.mixed(by_lag, of_lag)
     tcv = present.tcv[mine]
     known = np.isfinite(tcv)
     stand_in = float(np.median(tcv[known])) if known.any() else worth.mean
     tcv = np.where(known, tcv, stand_in) * fitted.kept_value
     by_month = ahead.won[mine, :count] * part
     chance = by_month.sum(axis=1)
-    fresh = expected_wins(level, kernel, today, count, fitted.season.factor) * part
     new_mean = float(fresh.sum())
     spread = level.spread + kernel.spread + _DRIFT * count
     spread += (level.dispersion - 1) * float(kernel.chance[:count].sum()) / max(new_mean, 0.05)
-    amount = np.abs(tcv) @ by_month + fresh * worth.mean
+    means = np.array([values.mean for values in by_lag])[lag]
+    amount = np.abs(tcv) @ by_month + fresh * means
     if not amount.sum() > 0:
         amount = part + 1e-9
     amount /= amount.sum()

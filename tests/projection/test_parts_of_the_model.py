@@ -21,6 +21,7 @@ from capsule_analytics.projection._new_business import (
     Level,
     Values,
     expected_wins,
+    intake_of,
     kernel_of,
     level_of,
     values_of,
@@ -146,9 +147,35 @@ def test_one_customer_that_dwarfs_the_rest_is_drawn_in() -> None:
     values = np.append(np.exp(np.random.default_rng(1).normal(7, 0.5, 40)), 2e6)
     zeros = np.zeros(41, int)
     deals = Deals(np.arange(41), zeros + 100, zeros + 130, zeros + WON, values, zeros, zeros, zeros)
-    found = values_of(deals, 0, 200, 1.0)
+    found = values_of(deals, 0, 200, 1)
     assert found.weight.sum() == pytest.approx(1.0)
     assert found.mean == pytest.approx(values[:40].mean(), rel=0.25)
+
+
+def test_a_list_brought_along_is_no_intake() -> None:
+    # 60 deals on the day of the import, two a month after it.
+    known = np.append(
+        np.full(60, int(month_start(FIRST))), month_start(FIRST + 1 + np.arange(8) // 2)
+    )
+    zeros = np.zeros(len(known), int)
+    never = np.full(len(known), NEVER)
+    deals = Deals(np.arange(len(known)), known, never, zeros, np.ones(len(known)), *[zeros] * 3)
+    counts, share = intake_of(deals, 0, FIRST, int(month_start(FIRST + 5)) - 1)
+    assert counts.tolist() == [0, 2, 2, 2, 2]
+    assert level_of(counts, share, FIRST).mean == pytest.approx(2, rel=0.1)
+
+
+def test_quick_deals_stand_for_business_won_soon() -> None:
+    # Half are won within the month of entry and worth 100, half three months later and worth 1000.
+    quick = np.arange(80) % 2 == 0
+    known = month_start(FIRST + np.arange(80) // 8)
+    end = known + np.where(quick, 5, 95)
+    zeros = np.zeros(80, int)
+    tcv = np.where(quick, 100.0, 1000.0)
+    deals = Deals(np.arange(80), known, end, zeros + WON, tcv, zeros, zeros, zeros)
+    today = int(month_start(FIRST + 14)) - 1
+    assert values_of(deals, 0, today, 0).mean == pytest.approx(100, rel=0.4)
+    assert values_of(deals, 0, today, 5).mean == pytest.approx(550, rel=0.2)
 
 
 def test_quiet_months_are_taken_as_no_shock_and_a_freeze_as_one() -> None:
