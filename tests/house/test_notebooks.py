@@ -74,7 +74,7 @@ def test_quick_start_gives_the_same_forecast_from_a_file_and_over_the_network(
     tmp_path: Path,
 ) -> None:
     notebook = executed("01_quickstart.ipynb", tmp_path)
-    assert last_value(notebook) == {"deals": 602, "findings": 61, "same_forecast": True}
+    assert last_value(notebook) == {"deals": 602, "findings": 250, "same_forecast": True}
     assert figures(notebook) == (2, 2)
     assert not list(tmp_path.iterdir())
 
