@@ -18,6 +18,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,12 @@ def resolve(*extras: str, held: tuple[str, ...] = ()) -> str:
         "--no-strip-extras",
         given="\n".join([*project["build-system"]["requires"], "editables"]),
     )
+
+
+def without_browsers(text: str) -> str:
+    """Leave out what is needed only where Python runs in a browser, which nobody here does."""
+    block = r"^\S+ ; .*sys_platform == 'emscripten' *\\\n(?:    --hash.*\n)+"
+    return re.sub(block, "", text, flags=re.MULTILINE)
 
 
 def requirements(path: Path) -> list[Requirement]:
@@ -206,7 +213,7 @@ def main() -> None:
     whole: tuple[str, ...] = ()
     for name, extras in LOCKS.items():
         text = resolve(*extras, held=whole)
-        (HERE / f"{name}.txt").write_text(HEADER + text, encoding="utf-8")
+        (HERE / f"{name}.txt").write_text(HEADER + without_browsers(text), encoding="utf-8")
         whole = ("--constraints", "locks/test.txt")
     with tempfile.TemporaryDirectory() as folder:
         clouds = Path(folder) / "clouds.txt"
