@@ -164,7 +164,7 @@ def _draw(
         Patch(label=label, **fill) for key, (label, fill) in chart.fills.items() if key in used
     ]
     if "range" in used:
-        words = "P10 to P90 if probabilities and dates are right"
+        words = "P10 to P90, if all is as stated"
         handles.append(Line2D([], [], color=INK, linewidth=1.1, label=words))
     if times is not None:
         handles += times.as_of_handle()

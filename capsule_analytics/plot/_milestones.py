@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _UNKNOWN = "no milestone"
 _LEGEND_COLUMNS = 6
 _NOT_CONFIGURED = "#a3a3a3"
+_LONGEST_START = 10  # letters of a pipeline before a milestone
 _COLUMNS = ["pipeline", "milestone", "configured", "open_deals", "open_value", "weighted_value"]
 
 
@@ -198,7 +199,8 @@ def _named(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     """
     names = table["milestone"].astype("object").where(table["milestone"].notna(), _UNKNOWN)
     if len(set(table["pipeline"].dropna())) > 1:
-        prefix = table["pipeline"].astype("object") + ": "
+        # Cut where it is long: the milestone tells more, and bars need room.
+        prefix = table["pipeline"].astype("object").map(_start, na_action="ignore") + ": "
         names = prefix.where(table["pipeline"].notna(), "") + names
     known = list(dict.fromkeys(names[table["configured"].to_numpy(dtype=bool)]))
     ramp = mpl.colormaps["Blues"]
@@ -207,6 +209,10 @@ def _named(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     return table.assign(at=names), shades | {
         name: _NOT_CONFIGURED for name in dict.fromkeys(names) if name not in shades
     }
+
+
+def _start(pipeline: str) -> str:
+    return pipeline if len(pipeline) <= _LONGEST_START else f"{pipeline[: _LONGEST_START - 1]}…"
 
 
 def _age_bars(ax: Axes, rows: pd.DataFrame, shades: dict[str, str], currency: str | None) -> None:

@@ -190,7 +190,7 @@ def test_groups_are_added_up_without_a_range() -> None:
     ).assign(owner=["ann", "bob"], p10=0.0, p90=500.0)
     fig, ax = plot.forecast(table)
     assert bars(ax) == {ordinal("2026-11"): 350.0}
-    assert "P10 to P90 if probabilities and dates are right" not in legend_of(fig)
+    assert "P10 to P90, if all is as stated" not in legend_of(fig)
 
 
 def whiskers(ax: Axes) -> int:
@@ -207,10 +207,10 @@ def test_where_one_currency_has_groups_no_panel_has_a_range() -> None:
     table = forecast_table(rows).assign(p10=0.0, p90=500.0)
     fig, axes = plot.forecast(table.assign(owner=["ann", "bob", "bob"]))
     assert [whiskers(ax) for ax in axes] == [0, 0]
-    assert "P10 to P90 if probabilities and dates are right" not in legend_of(fig)
+    assert "P10 to P90, if all is as stated" not in legend_of(fig)
     fig, axes = plot.forecast(table[1:])
     assert [whiskers(ax) > 0 for ax in axes] == [True, True]
-    assert "P10 to P90 if probabilities and dates are right" in legend_of(fig)
+    assert "P10 to P90, if all is as stated" in legend_of(fig)
 
 
 @pytest.mark.parametrize("draw", [plot.forecast, plot.revenue])
