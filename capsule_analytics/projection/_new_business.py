@@ -181,7 +181,7 @@ def arrived(deals: Deals, first: int, today: int) -> NDArray[np.bool_]:
 
     The day on which an account's first deals were entered, more than on any two later ones, is an
     import, once there are some later ones to tell: how many came on it says nothing of how many
-    come in a month, nor its date of how long they take.
+    come in a month. How often they are won still tells how often deals are, where little else does.
     """
     known = deals.known[deals.known <= today]
     if not len(known) or first != month_of(known.min()):
@@ -209,7 +209,7 @@ def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64])
     last = int(month_of(today + 1)) - 1
     months = np.arange(first, last + 1)
     entered = month_of(deals.known)
-    known = (deals.known <= today) & arrived(deals, first, today)
+    known = deals.known <= today
     intake = (
         np.bincount(
             (entered - first)[known & (entered >= first) & (entered <= last)], minlength=len(months)
@@ -234,9 +234,9 @@ def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64])
     prior = _PRIOR_WINS * (1 - _PRIOR_DECAY) * _PRIOR_DECAY ** np.arange(_LAGS)
     # The month of entry is shorter than the others.
     prior[0] /= 2
-    share_won = (
-        (wins.sum() + _PRIOR_DEALS * _PRIOR_WINS) / (exposure[0] + _PRIOR_DEALS) / _PRIOR_WINS
-    )
+    # Beside what the prior gives for the same months: young deals have not had the time to be won.
+    expected = _PRIOR_DEALS * _PRIOR_WINS
+    share_won = (wins.sum() + expected) / (float(exposure @ prior) + expected)
     prior *= float(np.clip(share_won, 0.2, 2.5))
     chance = (wins + _PRIOR_DEALS * prior) / (exposure + _PRIOR_DEALS)
     effective = wins[: _CURRENT_LAGS + 1].sum() + 1.0

@@ -168,8 +168,11 @@ def fit_hazards(
     prior = np.array([[f.win for f in design.features], [f.lose for f in design.features]]).ravel()
     ago = month_of(today + 1) - 1 - rows.month
     weight = rows.weight * 0.5 ** (np.maximum(ago, 0) / _HALF_LIFE)
-    seen = at.seen[rows.which] & (rows.ahead == 0) & (rows.way > 0)
-    centre = 1.0 / (1.0 + float(weight[seen].sum()) / _SEEN_ENDINGS)
+    endings = weight * ((rows.ahead == 0) & (rows.way > 0))
+    seen = float(endings[at.seen[rows.which]].sum())
+    # A level that was learnt together with what was seen must not be moved by it again.
+    apart = 1.0 - seen / (float(endings.sum()) + _SEEN_ENDINGS)
+    centre = apart / (1.0 + seen / _SEEN_ENDINGS)
     variance = np.array([f.spread**2 for f in design.features])
     # Where nothing was seen, what was rebuilt is all that is known of what is seen today.
     variance[[f.group == "rebuilt" for f in design.features]] *= max(1.0 - centre, 1e-6)
