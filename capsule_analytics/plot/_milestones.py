@@ -171,12 +171,14 @@ def ageing(
     handles = [
         Patch(facecolor=shade, linewidth=0, label=shorten(name)) for name, shade in shades.items()
     ]
+    widest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = _LEGEND_COLUMNS if widest <= _LONGEST_START * 2 else _LEGEND_COLUMNS - 1
     board = open_board(
         len(parts),
         ax,
         heights=[3.4 if len(parts) == 1 else 2.3] * len(parts),
         notes=notes,
-        legend_lines=-(-len(handles) // _LEGEND_COLUMNS),
+        legend_lines=-(-len(handles) // columns),
     )
     for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
         plain_axes(panel)
@@ -187,7 +189,7 @@ def ageing(
             _age_bars(panel, rows, shades, currency)
             money_axis(panel, currency)
         name_panel(board, panel, currency, _totals(rows, currency))
-    head(board, title, about=about(table), handles=handles, ncols=_LEGEND_COLUMNS)
+    head(board, title, about=about(table), handles=handles, ncols=columns)
     return board.result()
 
 
