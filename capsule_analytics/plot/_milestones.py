@@ -84,8 +84,8 @@ def milestones(
     >>> import capsule_analytics as ca
     >>> import matplotlib.pyplot as plt
     >>> fig, axes = milestones(ca.load_sample())
-    >>> [label.get_text() for label in axes[0].get_yticklabels()][:5]
-    ['Lead', 'Qualified', 'Proposal', 'Negotiation', 'Contract out']
+    >>> [label.get_text() for label in axes[0].get_yticklabels()][:3]
+    ['Sales: Lead', 'Sales: Qualified', 'Sales: Proposal']
     >>> plt.close(fig)
     """
     title = "Open deals by milestone"

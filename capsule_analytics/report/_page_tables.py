@@ -205,8 +205,8 @@ def cell(value: Any, kind: Kind, currency: object = None) -> Cell:  # noqa: ANN4
 
     Examples
     --------
-    >>> cell(0.254, "percent"), cell(1234, "count").text
-    (Cell(text='25%', order='0.254'), '1,234')
+    >>> cell(0.254, "percent").text, cell(1234, "count").text
+    ('25%', '1,234')
     """
     if kind == "currency":
         return Cell(currency_name(value), currency_name(value))
