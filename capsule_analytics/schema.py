@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from capsule_analytics._card import card
 from capsule_analytics._kinds import (
     BOOLEAN,
     CATEGORY,
@@ -27,6 +28,7 @@ from capsule_analytics._kinds import (
     TIMESTAMP,
     Kind,
 )
+from capsule_analytics._words import currency_name, format_money
 from capsule_analytics.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -185,10 +187,40 @@ class Pipeline:
         return f"<Pipeline{account} as of {self.as_of}: {deals}; {len(self.issues):,} findings>"
 
     def _repr_html_(self) -> str:
-        """Show a card in a notebook."""
-        from capsule_analytics._notebook import pipeline_card  # noqa: PLC0415 - only notebooks need it
-
-        return pipeline_card(self)
+        """Show in a notebook what is in it: deals by status, what is open, findings."""
+        deals = self.opportunities
+        counts = deals["status"].value_counts()
+        said = ", ".join(f"{int(counts.get(status, 0)):,} {status}" for status in STATUSES)
+        still = deals[deals["status"] == "open"]
+        sums = (
+            pd.DataFrame({"tcv": still["tcv"], "weighted": still["tcv"] * still["probability"]})
+            .groupby(still["currency"].astype(TEXT), dropna=False)
+            .agg(deals=("tcv", "size"), tcv=("tcv", "sum"), weighted=("weighted", "sum"))
+            .sort_values("deals", ascending=False)
+        )
+        rows = [
+            (
+                currency_name(row.Index),
+                f"{row.deals:,}",
+                format_money(row.tcv, row.Index, whole=True),
+                format_money(row.weighted, row.Index, whole=True),
+            )
+            for row in sums.itertuples()
+        ]
+        found = self.issues["severity"].value_counts()
+        words = {"error": "error", "warning": "warning", "info": "note"}
+        findings = ", ".join(
+            f"{found[name]:,} {word}{'' if found[name] == 1 else 's'}"
+            for name, word in words.items()
+            if name in found
+        )
+        return card(
+            self.account or "Capsule account",
+            f"as of {self.as_of}",
+            [said, f"Data quality: {findings or 'no findings'}"],
+            ("Open", "Deals", "TCV", "Weighted"),
+            rows,
+        )
 
 
 def as_day(given: date | str) -> date:

@@ -9,7 +9,7 @@ import click
 from ._options import GOALS, Option, is_typed
 
 if TYPE_CHECKING:
-    from ._report import ReportArgs
+    from ._args import ReportArgs
 
 
 def check_options(context: click.Context, args: ReportArgs) -> None:

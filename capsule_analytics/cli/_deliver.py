@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from capsule_analytics.deliver import Message
     from capsule_analytics.report import Figures
 
-    from ._report import ReportArgs
+    from ._args import ReportArgs
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from capsule_analytics.report import Figures, Written
     from capsule_analytics.schema import Pipeline
 
-    from ._report import ReportArgs
+    from ._args import ReportArgs
 
 
 def load(args: ReportArgs, recorded: Callable[[], None]) -> tuple[Pipeline, Past]:

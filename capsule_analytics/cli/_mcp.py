@@ -12,9 +12,9 @@ import click
 
 from capsule_analytics import __version__
 
+from ._args import ReportArgs
 from ._config import CONFIG
 from ._options import GOALS, MCP_OPTIONS, REPORT_OPTIONS, Command, is_typed
-from ._report import ReportArgs
 from ._run import INTERRUPTED, TERMINATED, finish, run
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from capsule_analytics.history import Store
     from capsule_analytics.schema import Pipeline
 
-    from ._report import ReportArgs
+    from ._args import ReportArgs
 
 
 class Past(NamedTuple):

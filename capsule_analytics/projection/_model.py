@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from capsule_analytics._card import card
 from capsule_analytics._deals import Period, Placing, day_of
+from capsule_analytics._words import currency_name, format_money
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT
 
@@ -27,7 +29,7 @@ from ._evidence import (
 )
 from ._fit import Evidence, Fitted
 from ._reasons import reasons_of
-from ._record import record_of
+from ._record import record_of, track_words
 from ._track import (
     LOOKED_BACK,
     Correction,
@@ -210,10 +212,31 @@ class Projection:
         )
 
     def _repr_html_(self) -> str:
-        """Show the coming months in a notebook."""
-        from capsule_analytics._notebook import projection_card  # noqa: PLC0415 - notebooks only
-
-        return projection_card(self)
+        """Show the coming quarter by month in a notebook, what it stands on, and its record."""
+        table = self.by_month(3)
+        record = self.track_record()
+        names = record["currency"].map(currency_name)
+        told = [
+            f"{currency}: {track_words(record[(names == currency).to_numpy(dtype=bool)])}"
+            for currency in dict.fromkeys(table["currency"].map(currency_name))
+        ]
+        rows = [
+            (
+                f"{row['month']:%B %Y}, {currency_name(row['currency'])}",
+                *(
+                    format_money(row[name], row["currency"], whole=True)
+                    for name in ("won_value", "expected_value", "p10", "p90")
+                ),
+            )
+            for row in table.to_dict("records")
+        ]
+        return card(
+            self.account or "Capsule account",
+            f"projection as of {self.as_of}",
+            [str(self.basis), "P10 to P90 holds four of five outcomes.", *told],
+            ("Probably won", "So far", "Expected", "P10", "P90"),
+            rows,
+        )
 
     def distribution(
         self, start: date | str, end: date | str, currency: str | None = None

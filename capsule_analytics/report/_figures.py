@@ -23,10 +23,12 @@ from capsule_analytics import (
     scenarios,
     targets,
 )
+from capsule_analytics._card import card
 from capsule_analytics._deals import chances
 from capsule_analytics._words import (
     currency_name,
     format_compact,
+    format_money,
     percent,
     period_text,
     round_cents,
@@ -619,10 +621,27 @@ class Figures:
         return pd.DataFrame(rows).astype({"currency": TEXT, "in_words": TEXT})
 
     def _repr_html_(self) -> str:
-        """Show what the report leads with, in a notebook."""
-        from capsule_analytics._notebook import figures_card  # noqa: PLC0415 - notebooks only
-
-        return figures_card(self)
+        """Show what the report leads with, in a notebook: the outlook, and what needs someone."""
+        count = len(self.needs)
+        needs = "1 open deal needs someone" if count == 1 else f"{count:,} open deals need someone"
+        rows = [
+            (
+                f"{period.name}, {one.name}",
+                *(
+                    format_money(amount, one.currency, whole=True)
+                    for amount in (period.won, period.expected, period.low, period.high)
+                ),
+            )
+            for one in self.outlook
+            for period in (one.month, one.quarter)
+        ]
+        return card(
+            self.pipeline.account or "Capsule account",
+            f"report as of {self.pipeline.as_of}",
+            [*(one.sentence for one in self.outlook[:1]), needs],
+            ("Probably won", "So far", "Expected", "P10", "P90"),
+            rows,
+        )
 
     @cached_property
     def charts(self) -> dict[str, pd.DataFrame]:

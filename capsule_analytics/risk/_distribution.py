@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from capsule_analytics._card import card
 from capsule_analytics.errors import ArgumentError
 
 from . import _copula, _lattice
@@ -216,9 +217,17 @@ class Distribution:
 
     def _repr_html_(self) -> str:
         """Show a card in a notebook."""
-        from capsule_analytics._notebook import distribution_card  # noqa: PLC0415
-
-        return distribution_card(self)
+        p10, p50, p90 = self.quantile([0.1, 0.5, 0.9])
+        left_out = f", {self.left_out:,} left out" if self.left_out else ""
+        figures = {"Mean": self.mean, "Std": self.std, "P10": p10, "P50": p50, "P90": p90}
+        return card(
+            "Distribution of a total",
+            f"{self.deals:,} open deals{left_out}",
+            ["If every probability that was given is right."],
+            tuple(figures),
+            [tuple(f"{amount:,.2f}" for amount in figures.values())],
+            names=False,
+        )
 
     @property
     def _spread(self) -> npt.NDArray[np.bool_]:

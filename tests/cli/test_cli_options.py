@@ -15,9 +15,9 @@ from commands import invoked
 
 import capsule_analytics as ca
 from capsule_analytics.cli import _figures, report
+from capsule_analytics.cli._args import ReportArgs
 from capsule_analytics.cli._checks import check_options
 from capsule_analytics.cli._config import read_config, write_template
-from capsule_analytics.cli._report import ReportArgs
 from capsule_analytics.cli._run import run as run_command
 from capsule_analytics.errors import ConfigError
 from capsule_analytics.report import write_figures

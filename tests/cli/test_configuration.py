@@ -14,8 +14,8 @@ from commands import invoked
 from sandbox_account import account
 
 from capsule_analytics import cli, history
+from capsule_analytics.cli._args import ReportArgs
 from capsule_analytics.cli._config import read_config
-from capsule_analytics.cli._report import ReportArgs
 from capsule_analytics.cli._snapshot import SnapshotArgs
 from capsule_analytics.errors import ConfigError
 from capsule_analytics.sandbox import Sandbox

@@ -16,7 +16,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 # Files that stand beside the wings and that all of them use.
-SHARED = {"_deals", "_kinds", "_notebook", "_safe_text", "_words"}
+SHARED = {"_card", "_deals", "_kinds", "_safe_text", "_words"}
 
 DRAWS = {
     "plot": "the charts",
