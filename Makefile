@@ -9,8 +9,8 @@ LOCKED := $(PIP) --require-hashes --only-binary :all: -r
 HERE := $(PIP) --no-deps --no-build-isolation -e .
 SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
-.PHONY: report check test format lint types fast tests test-long test-oldest release bench docs constraints \
-  clean
+.PHONY: report check test format lint types fast tests test-long test-oldest test-clients release bench docs \
+  constraints clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
 	$(BIN)/capsule-report --sample --html --xlsx --out report
@@ -60,6 +60,15 @@ $(VENV)-oldest/.test: pyproject.toml constraints-oldest.txt
 	$(VENV)-oldest/bin/python $(PIP) -c constraints-oldest.txt -e ".[all,dev]"
 	touch $@
 
+test-clients: $(VENV)-clients/.test  ## clients that others wrote read the sandbox: the same sums as ours
+	$(VENV)-clients/bin/python -m pytest -q -W default tests/clients
+
+$(VENV)-clients/.test: pyproject.toml locks/clients.txt
+	test -x $(VENV)-clients/bin/python || $(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python $(LOCKED) locks/clients.txt
+	$(VENV)-clients/bin/python $(HERE)
+	touch $@
+
 release: $(VENV)/.test  ## build wheel, sdist and bill of materials; try each in a clean environment
 	rm -rf dist
 	$(BIN)/python -m hatchling build -d dist
@@ -99,5 +108,5 @@ $(VENV)-locks/.done:
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-locks docs/_build dist report .pytest_cache .mypy_cache \
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-clients $(VENV)-locks docs/_build dist report .pytest_cache .mypy_cache \
 	  .ruff_cache .hypothesis .coverage

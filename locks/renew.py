@@ -2,10 +2,10 @@
 
 A lock lists every package that one use installs, with the hashes of its files: for Python 3.11 to
 3.14 on every platform, so that a machine takes those that are its own. ``test.txt`` is what the
-tests need, ``report.txt`` and ``image.txt`` are parts of it at the same versions. ``packages.csv``
-tells of each release that any extra brings when its first file was uploaded, by the index's word,
-and under which licence it stands, by its own metadata; ``check.py`` holds it to ``rules.toml``
-without a network.
+tests need, ``report.txt`` and ``image.txt`` are parts of it at the same versions; ``clients.txt``
+is what the clients that others wrote need, and is in no table. ``packages.csv`` tells of each
+release that any extra brings when its first file was uploaded, by the index's word, and under which
+licence it stands, by its own metadata; ``check.py`` holds it to ``rules.toml`` without a network.
 
 A release is taken when it has been out for a week, so that one which is found to be harmful is gone
 before it can get here. No file names the place that packages come from: that is pip's setting.
@@ -73,8 +73,8 @@ def run(*words: str | Path, given: str = "") -> str:
     return done.stdout
 
 
-def resolve(*extras: str, held: tuple[str, ...] = ()) -> str:
-    """Resolve extras of the package, and what builds it, to pinned releases with hashes."""
+def resolve(*extras: str, held: tuple[str, ...] = (), others: tuple[str, ...] = ()) -> str:
+    """Resolve extras of the package, what builds it, and others to pinned releases with hashes."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return run(
         *("uv", "pip", "compile", "pyproject.toml", "-", "--quiet", *held),
@@ -83,7 +83,7 @@ def resolve(*extras: str, held: tuple[str, ...] = ()) -> str:
         *("--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"),
         # pip asks for the hashes of a package with its extras by that very name.
         "--no-strip-extras",
-        given="\n".join([*project["build-system"]["requires"], "editables"]),
+        given="\n".join([*project["build-system"]["requires"], "editables", *others]),
     )
 
 
@@ -215,6 +215,8 @@ def main() -> None:
         text = resolve(*extras, held=whole)
         (HERE / f"{name}.txt").write_text(HEADER + without_browsers(text), encoding="utf-8")
         whole = ("--constraints", "locks/test.txt")
+    clients = resolve(*RULES["clients"]["extras"], others=tuple(RULES["clients"]["packages"]))
+    (HERE / "clients.txt").write_text(HEADER + without_browsers(clients), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         clouds = Path(folder) / "clouds.txt"
         clouds.write_text(resolve(*RULES["clouds"]["extras"]), encoding="utf-8")

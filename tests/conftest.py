@@ -8,6 +8,9 @@ import pytest
 
 HERE = Path(__file__).parent
 
+# Clients that others wrote have an environment of their own: `make test-clients`.
+collect_ignore = ["clients"]
+
 # Folders, files and tests which start processes, servers, clusters or a browser, draw pictures, or
 # take long for what they prove.
 SLOW = (

@@ -125,7 +125,7 @@ def test_the_smaller_locks_install_what_the_tests_ran_on(lock: str) -> None:
     assert {name: found for name, found in locked(lock).items() if found != tested[name]} == {}
 
 
-@pytest.mark.parametrize("lock", ["test", "report", "image"])
+@pytest.mark.parametrize("lock", ["test", "report", "image", "clients"])
 def test_every_release_is_pinned_with_hashes_and_no_place_is_named(lock: str) -> None:
     text = (LOCKS / f"{lock}.txt").read_text(encoding="utf-8")
     head, *entries = re.split(r"\n(?=[a-z0-9])", text)
