@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from capsule_analytics.report import Figures, Written
 
 _WIDE = 140
+_FINDINGS = 10  # deals that may explain a difference
 _ROWS = 18  # months and currencies of the summary; the CSV has them all
 
 
@@ -87,6 +88,13 @@ def verified(table: pd.DataFrame) -> None:
         difference = "not comparable" if isnan(row.difference) else f"{row.difference:+,.2f}"
         line = f"  {what}: ours {row.ours:,.2f}, Capsule {theirs}, difference {difference}"
         console.print(line, soft_wrap=True, highlight=False)
+        found = row.findings.splitlines()
+        if found:
+            console.print("    Deals of which Capsule may take another figure than we do:")
+        for finding in found[:_FINDINGS]:
+            console.print(f"      {finding}", soft_wrap=True, highlight=False, markup=False)
+        if len(found) > _FINDINGS:
+            console.print(f"      and {len(found) - _FINDINGS:,} more in data_quality.csv")
 
 
 def announce_wait(account: str) -> Callable[[datetime], None]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from capsule_analytics._safe_text import one_line
 from capsule_analytics.schema import TEXT
 
 if TYPE_CHECKING:
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 
 _MEASURES = {"open_value": "total_value", "weighted_value": "projected_value"}
 """Our measures of open deals, and what Capsule calls them."""
+
+_CHANGE_A_WEIGHT = ("probability_out_of_range", "missing_probability", "unknown_milestone")
+"""Findings that may explain a weighted value where the open values agree."""
+
+_CHANGE_A_SUM = (
+    *_CHANGE_A_WEIGHT,
+    *("not_a_number", "missing_value", "text_number", "negative_value"),
+    *("missing_duration", "negative_duration", "zero_duration", "unknown_duration_basis"),
+)
+"""Findings that may explain any difference."""
+
+_ROUNDED = 0.011
+"""What two sums may differ by, each of which is rounded to cents."""
 
 
 def verify(client: CapsuleClient, pipeline: Pipeline) -> pd.DataFrame:
@@ -35,8 +49,11 @@ def verify(client: CapsuleClient, pipeline: Pipeline) -> pd.DataFrame:
     -------
     Two rows a currency of the open deals: ``currency``, ``measure`` (``open_value``, the total
     contract value, and ``weighted_value``), ``ours``, ``capsule``, ``capsule_currency`` (what
-    Capsule answered in) and ``difference`` (ours less Capsule's; missing where it answered in
-    another currency).
+    Capsule answered in), ``difference`` (ours less Capsule's; missing where it answered in
+    another currency) and ``findings`` (where the two sides differ: what was found about these deals
+    that may explain it, a line each). A probability of 150 %, say, is none of Capsule's 0 to 100
+    (developer.capsulecrm.com/v2/models/opportunity); we take the milestone's in its place, while a
+    server that holds it may count it as it stands.
 
     Raises
     ------
@@ -60,11 +77,24 @@ def verify(client: CapsuleClient, pipeline: Pipeline) -> pd.DataFrame:
             "weighted_value": (deals["tcv"] * deals["probability"]).sum(),
         }
         answered = told["currency"] or currency
+        checks: tuple[str, ...] = _CHANGE_A_SUM
         for measure, name in _MEASURES.items():
             theirs = np.nan if told[name] is None else float(told[name])
             difference = sums[measure] - theirs if answered == currency else np.nan
-            rows.append((currency, measure, sums[measure], theirs, answered, difference))
+            agree = abs(difference) < _ROUNDED
+            doubted = "" if agree or np.isnan(difference) else _found(pipeline, deals, checks)
+            rows.append((currency, measure, sums[measure], theirs, answered, difference, doubted))
+            checks = _CHANGE_A_WEIGHT if agree else checks
     columns = ["currency", "measure", "ours", "capsule", "capsule_currency", "difference"]
-    texts = dict.fromkeys(("currency", "measure", "capsule_currency"), TEXT)
+    columns.append("findings")
+    texts = dict.fromkeys(("currency", "measure", "capsule_currency", "findings"), TEXT)
     numbers = dict.fromkeys(("ours", "capsule", "difference"), "float64")
     return pd.DataFrame(rows, columns=columns).astype({**texts, **numbers})
+
+
+def _found(pipeline: Pipeline, deals: pd.DataFrame, checks: tuple[str, ...]) -> str:
+    """Write what some checks found about some deals, a line each."""
+    issues = pipeline.issues
+    found = issues[issues["opportunity_id"].isin(deals.index) & issues["check"].isin(checks)]
+    rows = zip(found["opportunity_id"], found["check"], found["detail"], strict=True)
+    return "\n".join(f"{number} {check}: {one_line(detail)}" for number, check, detail in rows)

@@ -55,3 +55,4 @@ def test_both_sides_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     lines = [line for line in done.output.splitlines() if "difference" in line]
     assert any("GBP open value: ours " in line and "Capsule GBP" in line for line in lines)
     assert all("not comparable" in line for line in lines if "EUR" in line.partition(":")[0])
+    assert "      1598 probability_out_of_range: 150 %" in done.output.splitlines()

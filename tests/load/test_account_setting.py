@@ -288,6 +288,31 @@ def test_a_wrong_probability_shows_in_the_difference(facts: Facts) -> None:
     assert table.loc[("GBP", "open_value"), "difference"] == pytest.approx(1000)
 
 
+def test_a_difference_is_explained_by_the_deals_that_were_flagged() -> None:
+    """The sample has a deal of 6,500 at 150 %, where its milestone says 50 %.
+
+    No probability is above 100: we count 3,250, and the sandbox 9,750, as it stands there.
+    """
+    with (
+        Sandbox() as sandbox,
+        ca.CapsuleClient(base_url=sandbox.url, token=sandbox.token) as client,
+    ):
+        pipeline = ca.load_pipeline(client)
+        table = verify(client, pipeline).set_index(["currency", "measure"])
+        deal = sandbox.account.get(1598)
+        assert deal is not None
+        assert deal["probability"] == 150
+        sandbox.account.put({**deal, "probability": 50})
+        mended = verify(client, pipeline).set_index(["currency", "measure"])
+    weighted = table.loc[("GBP", "weighted_value")]
+    assert pipeline.opportunities.loc[1598, ["tcv", "probability"]].tolist() == [6500, 0.5]
+    assert weighted["difference"] == pytest.approx(-6500, abs=0.01)
+    assert "1598 probability_out_of_range: 150 %" in weighted["findings"].splitlines()
+    assert "missing_value" not in weighted["findings"]  # the open values agree
+    assert mended.loc[("GBP", "weighted_value"), "difference"] == pytest.approx(0, abs=0.01)
+    assert not any(mended["findings"])
+
+
 def test_without_such_totals_nothing_is_compared(facts: Facts) -> None:
     with serving(facts, Quirks(old="ids")) as server, client_of(server) as client:
         assert verify(client, load(server)).empty
