@@ -29,6 +29,7 @@ class ReportArgs(AccountArgs):
     pipeline: tuple[str, ...]
     team: tuple[str, ...]
     status: tuple[str, ...]
+    field: tuple[tuple[str, str], ...]
     verify: bool
     as_of: date | None
     overdue: Overdue
@@ -66,15 +67,24 @@ class ReportArgs(AccountArgs):
     @property
     def selection(self) -> str:
         """The selection of deals in words; empty where all of the account's are loaded."""
-        chosen = {
-            "milestone": self.milestone,
-            "tag": self.tag,
-            "owner": self.owner,
-            "pipeline": " or ".join(self.pipeline),
-            "team": " or ".join(self.team),
-            "status": " or ".join(self.status),
-        }
-        return ", ".join(f"{name} {value}" for name, value in chosen.items() if value)
+        chosen = [
+            ("milestone", self.milestone),
+            ("tag", self.tag),
+            ("owner", self.owner),
+            ("pipeline", " or ".join(self.pipeline)),
+            ("team", " or ".join(self.team)),
+            ("status", " or ".join(self.status)),
+            *((name, " or ".join(values)) for name, values in self.fields.items()),
+        ]
+        return ", ".join(f"{name} {value}" for name, value in chosen if value)
+
+    @property
+    def fields(self) -> dict[str, list[str]]:
+        """The values of each custom field that will do."""
+        wanted: dict[str, list[str]] = {}
+        for name, value in self.field:
+            wanted.setdefault(name, []).append(value)
+        return wanted
 
     @property
     def selects_won(self) -> bool:

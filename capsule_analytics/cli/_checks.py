@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import GOALS, Option, is_typed
+from ._options import FIELD, GOALS, Option, is_typed
 
 if TYPE_CHECKING:
     from ._args import ReportArgs
@@ -47,10 +47,17 @@ def _check_together(args: ReportArgs) -> None:
         )
     if args.verify:
         _check_verify(args)
-    if args.live and args.api_version == "v1" and "tag" in args.by:
-        raise click.UsageError("--by tag needs --api-version v2: v1 does not tell a deal's tags")
+    if args.live and args.api_version == "v1":
+        _check_v1(args)
     if args.changes_since is not None and args.portfolio is None and args.selection:
         raise click.UsageError("--changes-since compares whole accounts, not a selection")
+
+
+def _check_v1(args: ReportArgs) -> None:
+    if "tag" in args.by:
+        raise click.UsageError("--by tag needs --api-version v2: v1 does not tell a deal's tags")
+    if args.field or any(by.startswith(FIELD) for by in args.by):
+        raise click.UsageError("custom fields need --api-version v2: v1 does not tell them")
 
 
 def _check_snapshot(args: ReportArgs) -> None:

@@ -10,7 +10,7 @@ from capsule_analytics.report import Options, figures_of, write_portfolio_report
 from capsule_analytics.sample import load_sample
 
 from . import _recording, _terminal
-from ._options import GOALS
+from ._options import FIELD, GOALS
 from ._past import Past, past_of
 from ._run import say
 
@@ -50,12 +50,16 @@ def _loaded(args: ReportArgs) -> Pipeline:
         return select(load_sample(args.as_of), **_filters(args))
     with args.connect() as client, _terminal.loading(client.account) as progress:
         client.check_account()
-        tags = client.api_version == "v2" and ("tag" in args.by or args.tag)
-        important = ("missingImportantFields",) if client.api_version == "v2" else ()
+        v2 = client.api_version == "v2"
+        shown = {
+            "tags": "tag" in args.by or args.tag,
+            "fields": args.field or any(by.startswith(FIELD) for by in args.by),
+            "missingImportantFields": True,
+        }
         return load_pipeline(
             client,
             **_filters(args),
-            embed=("tags", *important) if tags else important,
+            embed=[name for name, wanted in shown.items() if wanted and v2],
             as_of=args.as_of,
             workers=args.workers,
             progress=progress,
@@ -90,6 +94,7 @@ def _filters(args: ReportArgs) -> dict[str, Any]:
         "pipeline": args.pipeline or None,
         "team": args.team or None,
         "status": args.status or None,
+        "field": args.fields or None,
     }
 
 

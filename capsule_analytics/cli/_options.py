@@ -38,6 +38,27 @@ class _Targets(click.Path):
         return value if value == GOALS else super().convert(value, param, ctx)
 
 
+class _Group(click.Choice[str]):
+    """What tables are grouped by: one of the choices, or a custom field by its name."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ANN401 - as click has it
+        """Take a custom field as it is; whether there is one, the deals will tell."""
+        is_field = isinstance(value, str) and value.startswith(FIELD) and value != FIELD
+        return value if is_field else super().convert(value, param, ctx)
+
+
+def _name_and_value(_ctx: object, _param: object, pairs: tuple[str, ...]) -> tuple[Any, ...]:
+    """Take names and values apart."""
+    split = [pair.partition("=") for pair in pairs]
+    for name, equals, _ in split:
+        if not (name.strip() and equals):
+            raise click.BadParameter('write it as "NAME=VALUE"')
+    return tuple((name.strip(), value.strip()) for name, _, value in split)
+
+
+FIELD = "field:"
+"""What ``--by`` is given in front of the name of a custom field."""
+
 GOALS = "capsule"
 """What ``--targets`` is given in place of a file."""
 
@@ -335,6 +356,15 @@ FILTERS = (
         type=click.Choice(["open", "won", "lost"]),
         help="Only deals that are open, won or lost; of several given, any will do.",
     ),
+    Option(
+        "--field",
+        group=DEALS,
+        multiple=True,
+        metavar="NAME=VALUE",
+        callback=_name_and_value,
+        help='Only deals with this value of a custom field, which is "TAG: NAME" where several have'
+        " that name; of several values of one field, any will do.",
+    ),
 )
 """Which of its deals."""
 
@@ -407,9 +437,9 @@ REPORT_OPTIONS = (
         "--by",
         group=SUMS,
         portfolio=True,
-        type=click.Choice(["owner", "milestone", "pipeline", "team", "tag", "party"]),
+        type=_Group(["owner", "milestone", "pipeline", "team", "tag", "party", f"{FIELD}NAME"]),
         multiple=True,
-        help="Group the tables by this too; may be given several times.",
+        help="Group the tables by this too, or by a custom field; may be given several times.",
     ),
     Option(
         "--period",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from capsule_analytics.api import Query
+from capsule_analytics.api import Query, definition_of, field_keys
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import STATUSES
 
@@ -108,7 +109,7 @@ class Wanted:
         if self.status:
             keep &= frame["status"].isin(self.status).to_numpy(dtype=bool)
         for name, values in self.field:
-            keep &= _has_field(frame, name, values)
+            keep &= _has_field(frame, name, values, (known or {}).get("field", ()))
         kept = frame[keep]
         issues = pipeline.issues[pipeline.issues["opportunity_id"].isin(kept.index)]
         return replace(pipeline, opportunities=kept, issues=issues.reset_index(drop=True))
@@ -148,12 +149,13 @@ def select(
         ``"open"``, ``"won"`` or ``"lost"``.
     field
         Values by the key of their custom field; needs the column ``fields``. A value may be given
-        as text too: ``{"Seats": "12"}``.
+        as text too, and is read as the field's type: ``{"Seats": "12"}``.
 
     Raises
     ------
     ArgumentError
-        If no deal has it; the message names what there is.
+        If no deal has it, and the message names what there is; or if a value is none of its field's
+        type.
 
     Examples
     --------
@@ -232,6 +234,9 @@ def asked_for(
             for one in milestones
             if not {one["pipeline"], one["pipeline_id"]}.isdisjoint(wanted.pipeline)
         )
+    if wanted.field and api.TYPED:
+        definitions = map(definition_of, client.fetch_reference("definitions"))
+        known["field"] = frozenset(field_keys(definitions).values())
     for name in ("owner", "team", "pipeline"):  # by name, it is found on the deals alone
         if not isinstance(filters.get(name), int):
             filters.pop(name, None)
@@ -291,18 +296,50 @@ def _has(frame: pd.DataFrame, name: str, chosen: tuple[str | int, ...]) -> Any: 
     return has
 
 
-def _has_field(frame: pd.DataFrame, name: str, values: tuple[Any, ...]) -> Any:  # noqa: ANN401 - a numpy array
+def _has_field(
+    frame: pd.DataFrame, name: str, values: tuple[Any, ...], known: Iterable[str | int]
+) -> Any:  # noqa: ANN401 - a numpy array
+    """Tell which deals have one of some values in a custom field, read as its values are."""
     if "fields" not in frame.columns:
         raise ArgumentError("the pipeline was loaded without custom fields")
-    held = frame["fields"].tolist()
-    _known("custom field", name, {key for fields in held for key in fields or {}})
+    each = [fields or {} for fields in frame["fields"].tolist()]
+    _known("custom field", name, {key for fields in each for key in fields} | set(known))
+    held = [fields.get(name) for fields in each]
+    kinds = _TYPED & {type(one) for one in held}
+    words = {one for one in held if isinstance(one, str)}
     wanted = {_text(value) for value in values}
-    return np.array([name in (one or {}) and _text(one[name]) in wanted for one in held], bool)
+    wanted |= {_text(_read(kind, name, one)) for one in wanted - words for kind in kinds}
+    return np.array([one is not None and _text(one) in wanted for one in held], bool)
+
+
+_TYPED = {int, float, bool, date}
+
+
+def _read(kind: type, name: str, text: str) -> object:
+    """Read the text of a value that is asked for as a field of a kind has it.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none, so that no deal could ever have it.
+    """
+    try:
+        if kind is bool:
+            return {"true": True, "yes": True, "false": False, "no": False}[text.strip().lower()]
+        if kind is date:
+            return date.fromisoformat(text.strip())
+        number = float(text)
+    except (ValueError, KeyError):
+        what = {bool: "true or false", date: "a date, YYYY-MM-DD"}.get(kind, "a number")
+        raise ArgumentError(f"the custom field {name!r} is {what}, not {text!r}") from None
+    return int(number) if number.is_integer() else number
 
 
 def _text(value: object) -> str:
-    """Write a field's value as a user would type it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """Write a field's value so that equal ones are the same text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _known(what: str, wanted: str | int, there: Iterable[str | int]) -> None:

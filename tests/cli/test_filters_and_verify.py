@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+import capsule_analytics as ca
 from capsule_analytics.cli._report import report
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -26,15 +28,86 @@ def test_deals_of_a_pipeline_a_team_and_several_statuses(tmp_path: Path) -> None
     chosen = ["--pipeline", "Sales", "--team", "Home accounts", "--status", "open"]
     done = run("--sample", *chosen, "--status", "won", "--out", str(out))
     assert done.exit_code == 0, done.output
-    with (out / "opportunities.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read(out / "opportunities.csv")
     kept = {(row["pipeline"], row["team"], row["status"]) for row in rows}
     assert kept == {("Sales", "Home accounts", status) for status in ("open", "won")}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def with_field(name: str, *values: object) -> set[int]:
+    """Look the deals up in the sample, whose fields are typed."""
+    fields = ca.load_sample().opportunities["fields"]
+    return {int(key) for key, held in fields.items() if held and held.get(name) in values}
+
+
+def test_deals_with_values_of_custom_fields(tmp_path: Path) -> None:
+    """Of several values of one field any will do; several fields must all hold."""
+    out = tmp_path / "out"
+    words = ["Lead source=Conference", "Lead source=Referral", "Budget confirmed=yes"]
+    typed = [word for one in words for word in ("--field", one)]
+    done = run("--sample", *typed, "--no-projection", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    kept = {int(row["id"]) for row in read(out / "opportunities.csv")}
+    confirmed = with_field("Budget confirmed", True)  # noqa: FBT003 - the field's value
+    assert kept == with_field("Lead source", "Conference", "Referral") & confirmed
+    assert kept
+
+
+@pytest.mark.parametrize("word", ["Users", "=400", " =400"])
+def test_a_field_without_a_name_or_value_is_no_choice(word: str) -> None:
+    done = run("--sample", "--field", word, "--out", "out")
+    assert done.exit_code == 2
+    assert 'write it as "NAME=VALUE"' in done.output
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (("--field", "Colour=red"), "no deal has the custom field 'Colour'; there are Brief, "),
+        (("--field", "Users=many"), "the custom field 'Users' is a number, not 'many'"),
+    ],
+)
+def test_a_field_that_there_is_not(tmp_path: Path, words: tuple[str, ...], says: str) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ArgumentError, match=says):
+        run("--sample", *words, "--no-projection", "--out", str(out))
+    assert not out.exists()
+
+
+def test_custom_fields_of_a_live_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are embedded when they are asked for, to choose deals and to group them."""
+    out = tmp_path / "out"
+    with Sandbox() as sandbox:
+        monkeypatch.setenv("CAPSULE_TOKEN", sandbox.token)
+        live = ["--base-url", sandbox.url, "--no-projection", "--out", str(out)]
+        done = run(*live, "--field", "Budget confirmed=yes", "--by", "field:Lead source")
+    assert done.exit_code == 0, done.output
+    confirmed = with_field("Budget confirmed", True)  # noqa: FBT003 - the field's value
+    assert {int(row["id"]) for row in read(out / "opportunities.csv")} == confirmed
+    assert len({row["field:Lead source"] for row in read(out / "forecast.csv")}) > 2
+
+
+def test_a_configuration_names_fields(tmp_path: Path) -> None:
+    config = tmp_path / "capsule.toml"
+    config.write_text('field = ["Lead source=Conference", "Users=400"]\n', encoding="utf-8")
+    out = tmp_path / "out"
+    done = run("--config", str(config), "--sample", "--no-projection", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    kept = {int(row["id"]) for row in read(out / "opportunities.csv")}
+    assert kept == with_field("Lead source", "Conference") & with_field("Users", 400)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--base-url", "http://127.0.0.1:9", "--api-version", "v1", "--field", "A=b"), "v2"),
+        (("--base-url", "http://127.0.0.1:9", "--api-version", "v1", "--by", "field:A"), "v2"),
+        (("--sample", "--by", "colour"), "'field:NAME'"),
+        (("--account", "acme", "--verify", "--field", "A=b"), "not a selection"),
         (("--sample", "--verify"), "--verify asks a live account"),
         (("--account", "acme", "--verify", "--team", "North"), "not a selection"),
         (("--account", "acme", "--changes-since", "2026-01-01", "--status", "open"), "selection"),

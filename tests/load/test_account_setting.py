@@ -240,6 +240,67 @@ def test_what_there_is_not_is_named(loaded: ca.Pipeline, wanted: Any, says: str)
         select(loaded, **wanted)
 
 
+@pytest.fixture(scope="module")
+def sample() -> ca.Pipeline:
+    return ca.load_sample()
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "value"),
+    [
+        ("Lead source", "Conference", "Conference"),
+        ("Users", "400", 400),
+        ("Users", " 400.0", 400),
+        ("Users", 400, 400),
+        ("Budget confirmed", "Yes", True),
+        ("Budget confirmed", "false", False),
+        ("Preferred start", "2024-05-16", date(2024, 5, 16)),
+        # Two DataTags have a field "Reference" each.
+        ("Licence: Reference", "473590", 473590),
+    ],
+)
+def test_a_fields_value_may_be_given_as_text(
+    sample: ca.Pipeline, field: str, typed: Any, value: Any
+) -> None:
+    held = sample.opportunities["fields"]
+    wanted = [number for number, fields in held.items() if fields and fields.get(field) == value]
+    assert wanted
+    assert select(sample, field={field: typed}).opportunities.index.tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("Users", "many", "the custom field 'Users' is a number, not 'many'"),
+        ("Budget confirmed", "perhaps", "is true or false, not 'perhaps'"),
+        ("Preferred start", "16/05/2024", "is a date, YYYY-MM-DD, not '16/05/2024'"),
+        ("Reference", "1", "no deal has the custom field 'Reference'.*Licence: Reference"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(
+    sample: ca.Pipeline, field: str, value: str, says: str
+) -> None:
+    with pytest.raises(ArgumentError, match=says):
+        select(sample, field={field: value})
+
+
+def test_a_value_that_is_not_of_its_fields_type_can_still_be_chosen(sample: ca.Pipeline) -> None:
+    """The type of a definition may have changed; what does not fit it stays as it came."""
+    odd = dataclasses.replace(sample, opportunities=sample.opportunities.copy())
+    number = odd.opportunities.index[0]
+    odd.opportunities.at[number, "fields"] = {"Users": "a dozen"}  # noqa: PD008 - holds a dict
+    assert select(odd, field={"Users": "a dozen"}).opportunities.index.tolist() == [number]
+
+
+def test_a_field_that_no_deal_of_the_selection_has_is_still_one(facts: Facts) -> None:
+    """The definitions tell which fields there are, where the server filters the deals."""
+    deals = {number: dataclasses.replace(deal, fields=()) for number, deal in facts.deals.items()}
+    with serving(dataclasses.replace(facts, deals=deals)) as server:
+        assert load(server, field={"Seats": "12"}).opportunities.empty
+        with pytest.raises(ArgumentError, match="no deal has the custom field 'Colour'; there are"):
+            load(server, field={"Colour": "red"})
+
+
 # Restricted rows, which carry no time
 
 
