@@ -15,8 +15,10 @@ import orjson
 
 from capsule_analytics.errors import ArgumentError, DataError
 
+from .configuration import Configuration, rows
 from .quirks import Quirks
-from .rules import Record, apply, items, part, stamp
+from .records import Record, stamp
+from .rules import apply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -36,7 +38,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Account:
+class Account(Configuration):
     """A Capsule account in memory, safe to read and change from several threads.
 
     Parameters
@@ -74,32 +76,19 @@ class Account:
 
     def __init__(self, data: Mapping[str, Any], *, clock: Callable[[], datetime] = utc_now) -> None:
         self.clock = clock
-        self.about: Record = dict(data.get("account") or {})
-        self.users = _rows(data, "users")
-        self.teams = _rows(data, "teams")
-        self.pipelines, self.milestones = _housed(
-            _rows(data, "pipelines"), _rows(data, "milestones")
-        )
-        self.currencies: list[str] = list(data.get("currencies") or [])
-        self.goals = _rows(data, "goals")
-        self.goal_periods = _rows(data, "goalPeriods")
-        self.filters = _rows(data, "filters")
-        self.lost_reasons = _rows(data, "lostReasons")
-        self.tags = _rows(data, "tags")
-        self.parties: dict[int, Record] = {row["id"]: row for row in _rows(data, "parties")}
+        super().__init__(data)
         self.contacts: dict[int, list[int]] = {
             int(key): list(ids) for key, ids in (data.get("additionalParties") or {}).items()
         }
-        self.deleted = _rows(data, "deletedOpportunities")
-        self.restricted = _rows(data, "restrictedOpportunities")
+        self.deleted = rows(data, "deletedOpportunities")
+        self.restricted = rows(data, "restrictedOpportunities")
         self._lock = threading.RLock()
         self._views: dict[Hashable, list[Record]] = {}
         self._records: dict[int, Record] = {}
-        for record in _rows(data, "opportunities"):
+        for record in rows(data, "opportunities"):
             if record["id"] in self._records:
                 raise DataError(f"The account has two opportunities with id {record['id']}.")
             self._records[record["id"]] = record
-        self.definitions = _defined(_rows(data, "fieldDefinitions"), self._records.values())
         gone = [row["id"] for row in (*self.deleted, *self.restricted)]
         self._next_id = max([0, *self._records, *gone]) + 1
 
@@ -130,59 +119,6 @@ class Account:
     def __len__(self) -> int:
         """Count the opportunities."""
         return len(self._records)
-
-    @property
-    def default_user(self) -> Record | None:
-        """The user that the token belongs to: the first of the account."""
-        return self.users[0] if self.users else None
-
-    @property
-    def currency(self) -> str:
-        """The currency of the account: what it says itself, else the first it lists."""
-        return str(self.about.get("currency") or next(iter(self.currencies), "GBP"))
-
-    def milestone(self, milestone_id: object) -> Record | None:
-        """Look up a milestone, deleted ones and those of archived pipelines included.
-
-        Parameters
-        ----------
-        milestone_id
-            Its id; anything else leads nowhere.
-        """
-        return next((row for row in self.milestones if row["id"] == milestone_id), None)
-
-    def status(self, record: Record) -> str:
-        """Say whether a deal is ``"open"``, ``"won"`` or ``"lost"``.
-
-        Parameters
-        ----------
-        record
-            An opportunity. At a milestone that the account does not have, it counts as open.
-        """
-        milestone = self.milestone(part(record, "milestone").get("id"))
-        if milestone is None or not milestone.get("complete"):
-            return "open"
-        return "won" if milestone.get("probability") else "lost"
-
-    def is_missing_important(self, record: Record) -> bool:
-        """Say whether a deal lacks a value of a custom field that is marked as important.
-
-        Parameters
-        ----------
-        record
-            An opportunity. Fields of a DataTag count only for deals that have the tag.
-        """
-        filled = {
-            part(field, "definition").get("id")
-            for field in items(record, "fields")
-            if field.get("value") is not None
-        }
-        tags = {tag.get("id") for tag in items(record, "tags")}
-        return any(
-            row["id"] not in filled
-            for row in self.definitions
-            if row.get("important") and ("tag" not in row or row["tag"].get("id") in tags)
-        )
 
     def get(self, opportunity_id: int) -> Record | None:
         """Look up an opportunity; the record is to be read, and changed by `update` alone.
@@ -408,45 +344,6 @@ class Account:
         joined = self.contacts.setdefault(record["id"], [])
         joined.extend(party for party in contacts if party not in joined)
         self._views.clear()
-
-
-def _rows(data: Mapping[str, Any], part: str) -> list[Record]:
-    rows = data.get(part) or []
-    if not isinstance(rows, list):
-        raise DataError(f"The account's {part!r} must be a list.")
-    for row in rows:
-        if not isinstance(row, dict) or type(row.get("id")) is not int:
-            raise DataError(f"Every item of the account's {part!r} needs an integer id: {row!r}.")
-    return list(rows)
-
-
-def _housed(pipelines: list[Record], milestones: list[Record]) -> tuple[list[Record], list[Record]]:
-    """Give milestones without a pipeline the first one, and list those that they alone name."""
-    named = [row["pipeline"] for row in milestones if part(row, "pipeline").get("id")]
-    if not pipelines and not named and milestones:
-        pipelines = [{"id": 1, "name": "Sales Pipeline"}]
-    for row in named:
-        if all(have["id"] != row["id"] for have in pipelines):
-            pipelines = [*pipelines, row]
-    first = pipelines[0] if pipelines else {}
-    home = {key: first[key] for key in ("id", "name") if key in first}
-    return pipelines, [
-        row if part(row, "pipeline").get("id") else {**row, "pipeline": home} for row in milestones
-    ]
-
-
-def _defined(definitions: list[Record], records: Iterable[Record]) -> list[Record]:
-    """Add a definition of a text for each that only fields of deals name."""
-    known = {row["id"] for row in definitions}
-    for record in records:
-        for field in items(record, "fields"):
-            named = part(field, "definition")
-            if type(named.get("id")) is int and named["id"] not in known:
-                known.add(named["id"])
-                order = len(definitions) + 1
-                row = {"type": "text", "displayOrder": order, **named}
-                definitions = [*definitions, row]
-    return definitions
 
 
 def _sorted(records: Iterable[Record], order: Order) -> list[Record]:

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Map, Rule
 
 from . import v1, wire
-from .rules import ValidationError
+from .records import ValidationError
 from .setting import Setting
 from .v2 import V2
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import orjson
 
-from .rules import (
+from .records import (
     Problem,
     Record,
     ValidationError,

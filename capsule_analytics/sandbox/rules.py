@@ -7,138 +7,26 @@ in one place whichever way it arrives.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from capsule_analytics.errors import DataError
-
 from .currencies import CODES
+from .records import Problem, Record, ValidationError, items, nested, nested_party, part, stamp
 
 if TYPE_CHECKING:
-    from .account import Account
-    from .quirks import Quirks
+    from datetime import datetime
 
-Record = dict[str, Any]
+    from .configuration import Configuration
+    from .quirks import Quirks
 
 BASES = ("FIXED", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR")
 FULL = 100
 
 
-class Problem(NamedTuple):
-    """One thing that is wrong with a change.
-
-    Attributes
-    ----------
-    field
-        The field of API v2 that is wrong.
-    message
-        What is wrong with it.
-    """
-
-    field: str
-    message: str
-
-
-class ValidationError(DataError):
-    """A change that Capsule would refuse.
-
-    Attributes
-    ----------
-    problems
-        Everything that is wrong, in the order of the fields.
-    """
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(f"{field}: {message}" for field, message in problems))
-        self.problems = problems
-
-
-def part(record: Mapping[str, Any], key: str) -> Record:
-    """Return a nested object; an empty one where there is none, or something else stands.
-
-    Parameters
-    ----------
-    record
-        A record, odd ones included.
-    key
-        Where the object stands in it.
-    """
-    value = record.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def items(record: Mapping[str, Any], key: str) -> list[Record]:
-    """Return the objects of a list, without what else stands there.
-
-    Parameters
-    ----------
-    record
-        A record, odd ones included.
-    key
-        Where the list stands in it.
-    """
-    value = record.get(key)
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def party_name(party: Mapping[str, Any]) -> str:
-    """Name a party: the name of an organisation, first and last name of a person.
-
-    Parameters
-    ----------
-    party
-        A party of the account file.
-
-    Examples
-    --------
-    >>> party_name({"id": 1, "type": "person", "firstName": "Ada", "lastName": "Byron"})
-    'Ada Byron'
-    """
-    if party.get("type") == "person":
-        parts = (party.get("firstName"), party.get("lastName"))
-        return " ".join(str(one) for one in parts if one)
-    return str(party.get("name") or "")
-
-
-def nested_party(party: Mapping[str, Any]) -> Record:
-    """Write a party as an opportunity shows it: a person has two names and no ``name``.
-
-    Parameters
-    ----------
-    party
-        A party of the account file.
-
-    Examples
-    --------
-    >>> nested_party({"id": 1, "type": "person", "firstName": "Ada", "lastName": "Byron"})
-    {'id': 1, 'type': 'person', 'firstName': 'Ada', 'lastName': 'Byron', 'pictureURL': None}
-    """
-    names = ("firstName", "lastName") if party.get("type") == "person" else ("name",)
-    return {
-        "id": party["id"],
-        "type": party.get("type"),
-        **{name: party.get(name) for name in names},
-        "pictureURL": party.get("pictureURL"),
-    }
-
-
-def nested(row: Mapping[str, Any], *names: str) -> Record:
-    """Write a row as other records refer to it: its id, and the names that it has.
-
-    Parameters
-    ----------
-    row
-        A user, team, milestone or reason.
-    *names
-        The further keys; ``name`` if none is given.
-    """
-    return {"id": row["id"], **{name: row[name] for name in names or ("name",) if name in row}}
-
-
 def apply(
-    account: Account,
+    account: Configuration,
     changes: Mapping[str, Any],
     current: Record | None,
     now: datetime,
@@ -176,7 +64,7 @@ class _Change:
 
     def __init__(
         self,
-        account: Account,
+        account: Configuration,
         changes: Mapping[str, Any],
         current: Record | None,
         now: datetime,
@@ -475,7 +363,7 @@ def field_value(definition: Mapping[str, Any], value: object) -> tuple[Any, str]
     return value, "must be a date, YYYY-MM-DD" if kind == "date" and not _is_day(value) else ""
 
 
-def _blank(account: Account) -> Record:
+def _blank(account: Configuration) -> Record:
     user = account.default_user
     return {
         "id": None,
@@ -509,24 +397,6 @@ def _find(rows: list[Record], reference: Mapping[str, Any], *, named: bool = Tru
         if wanted is not None and not isinstance(wanted, bool):
             return next((row for row in rows if row.get(key) == wanted), None)
     return None
-
-
-def stamp(moment: datetime) -> str:
-    """Write a time as Capsule does: UTC, whole seconds, ``2026-03-02T09:15:00Z``.
-
-    Parameters
-    ----------
-    moment
-        A time that knows its zone.
-
-    Examples
-    --------
-    >>> from datetime import UTC, datetime
-    >>> stamp(datetime(2026, 3, 2, 9, 15, 0, 999, tzinfo=UTC))
-    '2026-03-02T09:15:00Z'
-    """
-    # strftime writes the year 1 as "1", which would sort after 2026.
-    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 def _is_number(value: object) -> bool:

@@ -8,7 +8,7 @@ from flask import Response, request
 from werkzeug.exceptions import NotFound
 
 from .currencies import CURRENCIES
-from .rules import Record, part
+from .records import Record, part
 from .wire import answer, embedded, listed, since, some_ids
 
 if TYPE_CHECKING:

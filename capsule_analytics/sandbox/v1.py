@@ -13,7 +13,7 @@ from lxml import etree
 from werkzeug.exceptions import BadRequest, NotFound
 
 from .quirks import Quirks
-from .rules import Problem, Record, ValidationError, items, part
+from .records import Problem, Record, ValidationError, items, part
 from .wire import natural
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from flask import Response, request
 from werkzeug.exceptions import NotFound
 
 from .filters import search
-from .rules import (
+from .records import (
     Problem,
     Record,
     ValidationError,

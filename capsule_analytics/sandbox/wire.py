@@ -11,7 +11,7 @@ import orjson
 from flask import Response, request
 from werkzeug.exceptions import BadRequest, UnprocessableEntity
 
-from .rules import Problem, Record, ValidationError, stamp
+from .records import Problem, Record, ValidationError, stamp
 
 if TYPE_CHECKING:
     from .quirks import Quirks

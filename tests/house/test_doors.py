@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 from collections.abc import Callable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,24 @@ def test_no_wing_imports_a_private_file_of_another() -> None:
             if private:
                 found.append(f"{where(path)}:{line} imports {name}")
     assert found == []
+
+
+def test_no_two_files_of_the_sandbox_import_each_other() -> None:
+    """Not by a way round through others either, and not for types alone."""
+    rooms = {path.stem: path for path in FILES if wing(path) == "sandbox"}
+    order = TopologicalSorter(
+        {
+            room: {
+                part
+                for _, name in imports(path)
+                for part in name.removeprefix("capsule_analytics.sandbox.").split(".")[:1]
+                if name.startswith("capsule_analytics.sandbox.") and part in rooms
+            }
+            for room, path in rooms.items()
+            if room != "__init__"
+        }
+    )
+    order.prepare()  # raises an error that names the files
 
 
 def test_doors_hold_no_code() -> None:
