@@ -7,6 +7,7 @@ refused. Beside our load, a client that asks page after page and waits when it i
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -129,6 +130,7 @@ def measure() -> list[Row]:
 
 def main() -> None:
     """Measure and print."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request would hide the table
     print(f"{LIMIT} requests in each {WINDOW:g} s:")
     print("| client | seconds | requests | refused | allowed | ratio | limit |")
     print("|---|---:|---:|---:|---:|---:|---|")

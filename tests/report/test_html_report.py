@@ -92,6 +92,20 @@ def test_the_headline_has_the_figures_of_the_month_and_the_quarter(
     }
 
 
+def test_deals_at_an_unknown_milestone_are_counted_in_the_head(
+    plain: html.HtmlElement, tmp_path: Path
+) -> None:
+    """Before any figure: where a milestone is not told, none of them is whole."""
+    stray = {"value": 10, "expected_close": "2026-11-01", "milestone": "Nowhere", "probability": 20}
+    tree = page(deals([*ROWS, stray, stray]), tmp_path)
+    (caution,) = (p for p in tree.find_class("selection") if "not whole" in words(p))
+    assert words(caution).startswith("2 deals stand at a milestone that the account does not tell")
+    headline = tree.find_class("first")[0]
+    order = [element for element in tree.iter() if element in (caution, headline)]
+    assert order == [caution, headline]
+    assert not any("not whole" in words(p) for p in plain.find_class("selection"))
+
+
 def test_every_currency_has_its_own_row(tmp_path: Path) -> None:
     euros = {"value": 70, "probability": 10, "expected_close": "2026-11-01", "currency": "EUR"}
     tree = page(deals([*ROWS, euros]), tmp_path)
