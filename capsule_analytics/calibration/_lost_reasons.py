@@ -9,6 +9,8 @@ from capsule_analytics.schema import TEXT
 from ._outcomes import ended
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from capsule_analytics.schema import Pipeline

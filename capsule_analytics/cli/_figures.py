@@ -150,7 +150,7 @@ def figures(pipeline: Pipeline, past: Past, args: ReportArgs) -> Figures:
 
 
 def write_portfolio(args: ReportArgs, placed: Callable[[], None]) -> Written:
-    """Write the tables of many accounts.
+    """Write the report on many accounts.
 
     With an as-of day each account counts with its newest snapshot at or before it.
     """
@@ -161,6 +161,9 @@ def write_portfolio(args: ReportArgs, placed: Callable[[], None]) -> Written:
         day=args.as_of,
         changes_since=args.changes_since,
         by=args.by,
+        formats=args.formats,
+        html=args.html,
+        xlsx=args.xlsx,
         on_error="skip" if args.unreadable == "skip" else "raise",
         inputs=() if rates is None else (rates,),
         placed=placed,
