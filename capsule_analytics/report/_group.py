@@ -14,7 +14,7 @@ import pandas as pd
 
 from capsule_analytics import calibration, forecast, history
 from capsule_analytics._deals import Placing, alike, sums
-from capsule_analytics._words import currency_name
+from capsule_analytics._words import counted
 from capsule_analytics.schema import TEXT
 
 from ._figures import MEANINGS, where_installed
@@ -174,44 +174,50 @@ class GroupFigures(Summed):
         return table.sort_values(order, ascending=[False, False, True], ignore_index=True)
 
     @cached_property
+    def unread(self) -> pd.DataFrame:
+        """The accounts that are in no figure: account, day, path, problem."""
+        self.forecast  # noqa: B018 - whatever is read first finds them
+        return pd.DataFrame(self.view.left_out, columns=_UNREAD).astype(TEXT)
+
+    @cached_property
+    def left_out(self) -> pd.DataFrame:
+        """The accounts that are not in all figures: those `unread`, and those without changes."""
+        moved = self.changes_by_account
+        found = [] if moved is None else moved.attrs["left_out"]
+        table = pd.concat([self.unread, pd.DataFrame(found, columns=_UNREAD).astype(TEXT)])
+        return table.drop_duplicates(ignore_index=True)
+
+    @cached_property
     def exceptions(self) -> pd.DataFrame:
         """The accounts that a reader must know of: ``account``, ``day``, ``problem``.
 
         Those that are in no figure, because they could not be read or have no snapshot so old;
-        those with amounts that could not be converted, without an open or a won deal, and with a
-        snapshot older than the newest.
+        those that are not in the bridge; those with amounts that could not be converted, without
+        an open or a won deal, and with a snapshot older than the newest.
         """
-        unread = self.unread
         days = self.view.days
-        rows = [
-            (account, day, f"in no figure: {problem}")
-            for account, day, problem in unread[["account", "day", "problem"]].to_numpy().tolist()
-        ]
-        away = set(unread["account"])
-        if self.home is not None:
-            for row in self._unconverted.to_dict("records"):
-                deals = f"{row['deals']:,} deal{'' if row['deals'] == 1 else 's'}"
-                code = currency_name(row["currency"])
-                why = f"no exchange rate to {self.home}"
-                rows.append((row["account"], "", f"{deals} not converted from {code}: {why}"))
+        away = set(self.unread["account"])
         held = set(self.accounts["account"])
         newest = max(days.values())
+        rows = [
+            (name, day, f"in no figure: {problem}")
+            for name, day, _, problem in self.unread.to_numpy().tolist()
+        ]
+        rows += [
+            (name, day, f"not in what changed: {problem}")
+            for name, day, _, problem in self.left_out.to_numpy().tolist()
+            if name not in away
+        ]
+        for row in self._unconverted.to_dict("records"):
+            rate = f"no exchange rate from {row['currency']} to {self.home}"
+            told = f"{counted(row['deals'], 'deal')} not converted: {rate}"
+            rows.append((row["account"], f"{days[row['account']]}", told))
         for name, day in days.items():
-            if name in away:
-                continue
-            if name not in held:
-                rows.append((name, day.isoformat(), "no open or won deals"))
-            if day < newest:
-                rows.append((name, day.isoformat(), f"its newest snapshot is older than {newest}"))
+            if name not in away and name not in held:
+                rows.append((name, f"{day}", "no open or won deals"))
+            if name not in away and day < newest:
+                rows.append((name, f"{day}", f"no snapshot of {newest}, as others have"))
         return pd.DataFrame(rows, columns=["account", "day", "problem"]).astype(TEXT)
-
-    @cached_property
-    def unread(self) -> pd.DataFrame:
-        """The accounts that are left out of a figure: account, day, path, problem."""
-        found = [*self.forecast.attrs["left_out"], *self.revenue.attrs["left_out"]]
-        if self.changes_by_account is not None:
-            found += self.changes_by_account.attrs["left_out"]
-        return pd.DataFrame(found, columns=_UNREAD).drop_duplicates(ignore_index=True).astype(TEXT)
 
     @cached_property
     def milestones_by_account(self) -> pd.DataFrame:
@@ -291,7 +297,7 @@ class GroupFigures(Summed):
             "revenue": ("Revenue by account", self.revenue, REVENUE_AMOUNTS, ()),
             "win_rates": ("Win rates by account", self.win_rates_by_account, (), ()),
             "data_quality": ("Data quality", self.quality_by_account, (), ()),
-            "left_out": ("Left out", self.unread, (), ()),
+            "left_out": ("Left out", self.left_out, (), ()),
         }  # fmt: skip
         return tuple(
             Sheet(file, title, frame, amounts, days)
@@ -337,6 +343,8 @@ class GroupFigures(Summed):
     def _unconverted(self) -> pd.DataFrame:
         """Count the open and won deals that stay in another currency, by account and currency."""
         table = self._totals(["account", "currency"])
+        if self.home is None:
+            return table.iloc[:0].assign(deals=0)
         other = (table["currency"] != self.home).fillna(value=False).astype(bool)
         table = table[table["currency"].notna() & other]
         return table.assign(deals=table["open_deals"] + table["won_deals"])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from capsule_analytics import __version__
-from capsule_analytics._words import day_words, period_text
+from capsule_analytics._words import counted, day_words, period_text
 from capsule_analytics.errors import missing_extra
 
 try:
@@ -28,7 +28,7 @@ from ._figures import Figures
 from ._group import GroupFigures
 from ._page_charts import charts
 from ._page_data import deals_json
-from ._page_group import accounts_json, counted, group_cautions, group_parts
+from ._page_group import accounts_json, group_cautions, group_parts
 from ._page_tables import amount, cell, tables
 
 if TYPE_CHECKING:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._words import NO_CURRENCY, currency_name, period_text, round_cents
+from capsule_analytics._words import (
+    NO_CURRENCY,
+    counted,
+    currency_name,
+    period_text,
+    round_cents,
+)
 
 from ._page_charts import code, recent
 from ._page_data import written
@@ -59,6 +65,7 @@ def group_parts(group: GroupFigures) -> list[Part]:
     """Lay out the tables of the page, in its order."""
     order = [head.currency for head in group.headlines]
     rates, quarters = group.win_rates_by_account, group.win_rates_by_quarter
+    win: dict[str, Any] = {"note": WIN_RATE, "labels": {"rate": "Drawn to the group's"}}
     by_quarter = group.win_rates_by_account_and_quarter
     reasons, their = (
         frame.assign(counts=np.where(frame["counts"], "counts", "left out"))
@@ -78,15 +85,15 @@ def group_parts(group: GroupFigures) -> list[Part]:
         Part(milestone_table(group.milestones), group.milestones_by_account),
         Part(
             plain_table(
-                "win_rates_by_account", "Win rate by account", _most(rates), order, WIN_RATE,
-                rows=100, file="win_rates.csv",
+                "win_rates_by_account", "Win rate by account", _most(rates), order, rows=100,
+                file="win_rates.csv", **win,
             ),
             rates,
         ),
         Part(
             plain_table(
                 "win_rates_by_quarter", "Win rate by quarter",
-                None if quarters is None else quarters.iloc[::-1], order, WIN_RATE,
+                None if quarters is None else quarters.iloc[::-1], order, **win,
             ),
             None if by_quarter is None else by_quarter.iloc[::-1],
         ),
@@ -123,20 +130,15 @@ def _named(bridge: pd.DataFrame | None) -> pd.DataFrame | None:
     return bridge.assign(key=part, part=part.str.replace("_", " "))
 
 
-def counted(number: int, what: str) -> str:
-    """Write how many there are of something."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def group_cautions(group: GroupFigures) -> list[str]:
     """Say what must be known before any figure: who is missing, and what is not added up."""
     told = []
     missing = group.unread["account"].unique()
     if len(missing):
-        few = ", ".join(missing[:_NAMED])
+        few = ", ".join(name or NONE for name in missing[:_NAMED])
         more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-        are = "1 account is" if len(missing) == 1 else f"{len(missing):,} accounts are"
-        told.append(f"{are} not in the figures, or not in all of them: {few}{more}.")
+        are = "is" if len(missing) == 1 else "are"
+        told.append(f"{counted(len(missing), 'account')} {are} in no figure: {few}{more}.")
     if group.home is None:
         if len(group.headlines) > 1:
             told.append(
@@ -159,6 +161,7 @@ def account_table(group: GroupFigures, order: Sequence[str | None]) -> Table:
     """Show what each account has won and expects this quarter, and holds open."""
     rows = by_size(group.accounts, "open_value", order)
     quarter = period_text(group.quarter)
+    since = "" if group.changes is None else f"Open, change since {group.changes.attrs['before']}"
     columns = [
         Column("account", "Account", chooses="account"),
         Column("currency", "Currency", "currency"),
@@ -168,11 +171,7 @@ def account_table(group: GroupFigures, order: Sequence[str | None]) -> Table:
         Column("open_value", "Open", "money", bar=True),
         Column("weighted_value", "Weighted", "money"),
         Column("overdue_value", "Overdue", "money"),
-        *(
-            [Column("changed_value", f"Open since {group.changes.attrs['before']}", "money")]
-            if group.changes is not None
-            else []
-        ),
+        *([Column("changed_value", since, "money")] if since else []),
         Column("day", "Snapshot", "day"),
     ]
     note = "Expected is won, and open deals weighted by their probability."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -593,6 +593,7 @@ def plain_table(
     *,
     rows: int = _ROWS,
     file: str = "",
+    labels: Mapping[str, str] | None = None,
     chooses: bool = True,
 ) -> Table | None:
     """Show a frame as it is, in the columns that are known here; None where there is none."""
@@ -601,11 +602,15 @@ def plain_table(
     if "currency" in frame.columns:
         frame = frame.assign(place=places(frame, order)).sort_values("place", kind="stable")
     columns = [_ASIDE[name] for name in map(str, frame.columns) if name in _ASIDE]
-    if not chooses:
-        columns = [
-            column if column.name == "account" else replace(column, chooses="")
-            for column in columns
-        ]
+    named = labels or {}
+    columns = [
+        replace(
+            column,
+            label=named.get(column.name, column.label),
+            chooses=column.chooses if chooses else "",
+        )
+        for column in columns
+    ]
     return shown(key, title, frame, columns, note=note, file=file, rows=rows, printed=_PRINTED_FEW)
 
 

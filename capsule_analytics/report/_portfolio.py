@@ -31,7 +31,7 @@ class Written(NamedTuple):
     total
         The forecast of all accounts together, as `Portfolio.by_month` returns it.
     left_out
-        The accounts that do not count: account, day, path, problem.
+        The accounts that are not in all figures: account, day, path, problem.
     """
 
     files: list[Path]
@@ -152,4 +152,4 @@ def write_portfolio_report(
         html=html, xlsx=xlsx, inputs=inputs, **options,
     )  # fmt: skip
     files = write_figures(figures, folder, placed=placed)
-    return Written(files, figures.forecast_in_groups, figures.unread)
+    return Written(files, figures.forecast_in_groups, figures.left_out)

@@ -387,7 +387,9 @@ const marksOf = (key, chart) => {
     };
   });
 };
-const groupRows = new Map(); // the rows of a table as the page came
+const groupRows = new Map(!accounts ? [] : Object.keys(data.tables) // the rows of a table as the page came
+  .map((key) => [key, one(`#${key} table`)]).filter(([, table]) => table)
+  .map(([key, table]) => [key, [...table.tBodies[0].rows]]));
 const accountCell = (head, table, row) => {
   const { name, kind } = head.dataset;
   if (kind === "currency") return make("td", state.currency, { class: kind, "data-order": state.currency });
@@ -405,7 +407,13 @@ const showAccount = () => {
   const chosen = account !== undefined && accounts.includes(account);
   sums.hidden = !chosen;
   document.body.classList.toggle("filtered", chosen);
-  all(".currencies, #exceptions").forEach((section) => { section.hidden = chosen; });
+  // Of the group: what stands beside its accounts, and what its charts say in words.
+  all(".currencies, #exceptions, .chart .words, .chart > .note").forEach((part) => { part.hidden = chosen; });
+  for (const row of groupRows.get("accounts") ?? []) {
+    const is = chosen && parse(row.dataset.choose).account === account;
+    row.classList.toggle("chosen", is);
+    if (is) row.setAttribute("aria-current", "true"); else row.removeAttribute("aria-current");
+  }
   for (const first of all(".first")) {
     const room = chosen ? one(".drawn") : one(".card", first);
     const chart = document.getElementById(first.dataset.chart);
@@ -420,7 +428,6 @@ const showAccount = () => {
     const table = one(`#${key} table`);
     if (!table || key === "accounts") continue;
     const body = table.tBodies[0];
-    if (!groupRows.has(key)) groupRows.set(key, [...body.rows]);
     const held = data.tables[key];
     const rows = chosen ? rowsOf(key, account, state.currency).filter((row) => !held.columns.past?.[row]) : [];
     body.replaceChildren(...(chosen
@@ -444,7 +451,7 @@ const showAccount = () => {
   ]));
 };
 if (accounts) {
-  const back = make("button", "Back to the group", { type: "button" });
+  const back = make("button", "Back to the group", { type: "button", class: "screen" });
   back.addEventListener("click", () => { change({ account: "" }); scrollTo(0, 0); });
   one(".tools", sums).append(back);
 }
