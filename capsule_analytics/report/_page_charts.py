@@ -25,6 +25,7 @@ _PAST_MONTHS = 24
 _PAST_PERIODS = 6
 _LABELS = 9
 _WORDS_WIDE = 72
+_LABEL_WIDE = 60
 _STEPS = (1, 2, 2.5, 5, 10)
 _TICKS = 4
 
@@ -110,7 +111,8 @@ class Chart:
     ranges
         What its ranges are called.
     least
-        How many pixels a column is wide at least; a chart that does not fit scrolls.
+        How many pixels a column is wide at least, its label apart; a chart that does not fit
+        scrolls.
     """
 
     key: str
@@ -153,6 +155,11 @@ class Chart:
             return 1
         fits = (1, 2, 3, 6, 12)
         return next((n for n in fits if len(self.slots) / n <= _LABELS), fits[-1])
+
+    @property
+    def wide(self) -> int:
+        """How many pixels a column is wide at least, so that its label fits, too."""
+        return max(self.least, math.ceil(_LABEL_WIDE / self.every))
 
     def drawn(self, slot: Slot) -> list[Drawn]:
         """Place the marks of a column; none for an amount that is not known."""

@@ -250,7 +250,7 @@ addEventListener("scroll", () => { if (pointed) showTip(pointed); }, { passive: 
 // Sums of a selection: tiles, and the tables and chart whose figures are sums.
 const SUMMED = ["forecast", "milestones", "owners"];
 const sums = one(".sums");
-const tile = (name, figure, more = "") => make("div", [make("dt", name), make("dd", figure, { class: "figure" }),
+const tile = (name, figure, more = "", late = false) => make("div", [make("dt", name), make("dd", figure, { class: late ? "figure late" : "figure" }),
   ...(more ? [make("dd", more, { class: "muted" })] : [])], { class: "tile" });
 const whole = new Map(); // what the cells hold when nothing is filtered
 const before = (element, name) => {
@@ -447,7 +447,7 @@ const showAccount = () => {
     tile(`Won in ${data.names.month}`, written("month_won_value")),
     tile(`Won in ${data.names.quarter}`, written("won_value")),
     tile("Open", written("open_value"), `${deals(get("open_deals"))}, weighted ${written("weighted_value")}`),
-    tile("Overdue", written("overdue_value"), `${deals(get("overdue_deals"))} open past the close date`),
+    tile("Overdue", written("overdue_value"), `${deals(get("overdue_deals"))} open past the close date`, get("overdue_deals") > 0),
   ]));
 };
 if (accounts) {
