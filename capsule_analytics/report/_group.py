@@ -26,6 +26,7 @@ from ._summed import (
     forecast_columns,
     whole_cents,
 )
+from ._workbook import MAX_ROWS
 
 if TYPE_CHECKING:
     from capsule_analytics.portfolio import OnDay
@@ -44,6 +45,7 @@ ACCOUNT_AMOUNTS = (
 )
 _MONTH = ("won_value", "expected_value", "p10", "p90")
 _MILESTONE = ("open_deals", "open_value", "weighted_value", "overdue_deals")
+_LAST_SHEETS = ("Data quality", "Left out")
 _UNREAD = ["account", "day", "path", "problem"]
 
 
@@ -312,8 +314,9 @@ class GroupFigures(Summed):
         In the order of the page: the accounts, what changed, the weighted forecast, then how the
         group works, its data, and what figures mean.
         """
-        files = {sheet.title: sheet.frame for sheet in self.sheets}
-        last = {title: files.pop(title) for title in ("Data quality", "Left out")}
+        long = {sheet.title: sheet for sheet in self.sheets if len(sheet.frame) >= MAX_ROWS}
+        files = {sheet.title: sheet.frame for sheet in self.sheets if sheet.title not in long}
+        last = {title: files.pop(title) for title in _LAST_SHEETS if title in files}
         how = {
             "Milestones": self.milestones,
             "Milestones by account": self.milestones_by_account,
@@ -323,6 +326,9 @@ class GroupFigures(Summed):
         }
         shown = {title: table for title, table in how.items() if table is not None and len(table)}
         told = {name: words for name, words in MEANINGS.items() if name in _GROUP_MEANINGS}
+        told |= {
+            title: f"Too long for a sheet: see {sheet.file}.csv." for title, sheet in long.items()
+        }
         meanings = pd.DataFrame(list(told.items()), columns=["figure", "meaning"])
         return files | shown | last | {"How figures are made": meanings}
 

@@ -124,12 +124,16 @@ def write_portfolio_report(
 
     Parameters
     ----------
-    path, day, changes_since, by, on_error, formats, html, xlsx, inputs, **options
+    path
         As for `group_figures`.
     folder
         Created if it does not exist; files of an earlier report in it are replaced, others stay.
+    day, changes_since, by, on_error, formats, html, xlsx, inputs
+        As for `group_figures`.
     placed
         As for `write_figures`.
+    **options
+        As for `group_figures`.
 
     Returns
     -------
