@@ -373,6 +373,7 @@ def quantiles_by(
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     rows: list[list[float]] = []
+    distribution((), (), correlation=correlation).quantile(list(quantiles))  # checks them
     for part in np.split(order, starts[1:]) if len(order) else []:
         is_part_open = part[is_open[part]]
         won = float(np.nansum(tcv[part[is_won[part]]]))
