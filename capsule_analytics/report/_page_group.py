@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from ._group import GroupFigures
     from ._page_tables import Kind
 
-_ACCOUNTS = 5_000
+_ACCOUNTS = 2_000
+"""Rows of the table of accounts; a larger group is in its CSV file, and in the list to choose from."""
 _NAMED = 5
 _UNDATED = "undated"
 _TILES = (

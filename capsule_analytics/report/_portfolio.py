@@ -93,8 +93,8 @@ def group_figures(
     >>> figures = group_figures(f"{folder.name}/export")
     >>> figures.accounts[["currency", "open_deals", "open_value"]].head(2)
       currency  open_deals  open_value
-    0      GBP         109   2500275.0
-    1      EUR          30    723050.0
+    0      GBP         114  3391748.50
+    1      EUR          28   776998.75
     >>> folder.cleanup()
     """
     portfolio = Portfolio(path, on_error=on_error)
