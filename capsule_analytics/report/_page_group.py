@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ._page_tables import Kind
 
 _ACCOUNTS = 2_000
-"""Rows of the table of accounts; a larger group is in its CSV file, and in the list to choose from."""
+"""Rows of the table of accounts; all are in its CSV file, and in the list to choose from."""
 _NAMED = 5
 _UNDATED = "undated"
 _TILES = (
@@ -162,7 +162,10 @@ def account_table(group: GroupFigures, order: Sequence[str | None]) -> Table:
     """Show what each account has won and expects this quarter, and holds open."""
     rows = by_size(group.accounts, "open_value", order)
     quarter = period_text(group.quarter)
-    since = "" if group.changes is None else f"Open, change since {group.changes.attrs['before']}"
+    since = ""
+    if group.changes is not None:
+        day = group.changes.attrs["before"].replace("-", "\N{NON-BREAKING HYPHEN}")
+        since = f"Open, change since {day}"
     columns = [
         Column("account", "Account", chooses="account"),
         Column("currency", "Currency", "currency"),
