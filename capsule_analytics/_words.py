@@ -138,6 +138,17 @@ def compact_number(amount: float) -> str:
     return _sign(digits, amount) + digits
 
 
+def counted(number: int, what: str) -> str:
+    """Write how many there are of something.
+
+    Examples
+    --------
+    >>> counted(1, "account"), counted(1200, "account")
+    ('1 account', '1,200 accounts')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """Write a share in whole percent, but never as nothing or all where it is not.
 

@@ -95,6 +95,9 @@ class Check:
         What to tell, `str.format` with the row's columns.
     by_day
         Whether the result changes from day to day with nothing changed in the deal.
+    loading
+        Whether it needs to know what only a load does: the account's milestones, and what was
+        filled in from them.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Check:
     applies: Callable[[Context], pd.Series]
     detail: str
     by_day: bool = False
+    loading: bool = False
 
 
 def overdue(frame: pd.DataFrame, as_of: date) -> pd.Series:
@@ -277,6 +281,43 @@ def by_owner(pipeline: Pipeline) -> pd.DataFrame:
     return table[[*keys, "deals"]].reset_index(drop=True)
 
 
+def tally(frame: pd.DataFrame, as_of: date) -> pd.DataFrame:
+    """Count what the columns of a frame tell by themselves: a part that `_deals.add` adds up.
+
+    Parameters
+    ----------
+    frame
+        Opportunities of one or several accounts, with ``account``.
+    as_of
+        The day from which deals are overdue and neglected.
+
+    Returns
+    -------
+    ``account``, ``severity``, ``check`` and ``deals``, for each account and check that finds
+    something. Left out are the checks that need what only a load knows; added is ``missing_rate``
+    where amounts were converted.
+    """
+    context = Context(frame, pd.DataFrame(), as_of)
+    account = frame["account"].astype(TEXT)
+    marks: list[tuple[str, Severity, pd.Series]] = [
+        (one.name, one.severity, one.applies(context)) for one in CHECKS if not one.loading
+    ]
+    if "fx_rate" in frame.columns:
+        lacking = frame["original_currency"].notna() & frame["fx_rate"].isna()
+        marks.append(("missing_rate", "error", lacking))
+    found = [
+        account[mark.to_numpy(dtype=bool)]
+        .value_counts()
+        .rename_axis("account")
+        .rename("deals")
+        .reset_index()
+        .assign(severity=severity, check=name)
+        for name, severity, mark in marks
+    ]
+    table = pd.concat(found, ignore_index=True)[["account", "severity", "check", "deals"]]
+    return table.astype({"account": TEXT, "severity": TEXT, "check": TEXT, "deals": "int64"})
+
+
 def _listed(found: pd.DataFrame, more: list[str], first: str) -> pd.DataFrame:
     """Show deals that need someone, those with the most of one column first."""
     columns = ["name", "owner", "team", "pipeline", "milestone", "currency", "tcv", *more]
@@ -346,6 +387,7 @@ CHECKS: tuple[Check, ...] = (
         "error",
         lambda c: ~c.frame["milestone_known"],
         "milestone {milestone} (id {milestone_id}) is not in the configuration: counted as open",
+        loading=True,
     ),
     Check(
         "missing_close_date",
@@ -368,6 +410,7 @@ CHECKS: tuple[Check, ...] = (
             & c.frame["probability"].notna()
         ),
         "none of its own: its milestone's {probability:.0%} is used",
+        loading=True,
     ),
     Check(
         "overdue",
@@ -382,6 +425,7 @@ CHECKS: tuple[Check, ...] = (
         _is_stale,
         "at {milestone} since {last_stage_changed_at:%Y-%m-%d}, longer than the milestone allows",
         by_day=True,
+        loading=True,
     ),
     Check(
         "neglected",

@@ -29,6 +29,7 @@ from ._sums import REST as REST
 from ._sums import add as add
 from ._sums import alike as alike
 from ._sums import by_day as by_day
+from ._sums import coarser as coarser
 from ._sums import combine as combine
 from ._sums import split as split
 from ._sums import sums as sums

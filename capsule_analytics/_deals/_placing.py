@@ -246,8 +246,30 @@ class Placing:
         Months count from January 1970; quarters and years from the fiscal year's first month.
         """
         months = days.astype("datetime64[M]").astype(np.int64)
+        return self.of_months(np.where(np.isnat(days), UNDATED, months))
+
+    def of_months(self, months: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give each month, by its number, the number of the period that it lies in."""
         offset = 0 if self.period == "month" else self.fiscal_year_start - 1
-        return np.where(np.isnat(days), UNDATED, (months - offset) // _MONTHS[self.period])
+        within = (months - offset) // _MONTHS[self.period]
+        return np.where(months == UNDATED, UNDATED, within)
+
+    def is_made_of(self, finer: Placing) -> bool:
+        """Tell whether sums that were placed by another add up to those of this one.
+
+        They do if the other groups by more, and by months or the same periods. Tags do not: a deal
+        with two of them stands in two groups, and would count twice.
+        """
+        own = (self.period, self.fiscal_year_start)
+        more = set(finer.groups) - set(self.groups)
+        return (
+            (self.as_of, self.overdue) == (finer.as_of, finer.overdue)
+            and self.probability is finer.probability
+            and finer.period in ("month", self.period)
+            and (finer.period == "month" or own == (finer.period, finer.fiscal_year_start))
+            and set(self.groups) <= set(finer.groups)
+            and "tag" not in more
+        )
 
     def periods(self, numbers: NDArray[np.int64]) -> pd.PeriodIndex:
         """Turn bucket numbers back into pandas periods, NaT for `UNDATED`.

@@ -181,6 +181,15 @@ def add(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return table.groupby(keys, dropna=False, sort=False).sum().reset_index()
 
 
+def coarser(table: pd.DataFrame, finer: Placing, placing: Placing) -> pd.DataFrame:
+    """Make of partial sums those of fewer groups or longer periods (`Placing.is_made_of`)."""
+    dropped = [name for name in finer.groups if name not in placing.groups]
+    table = table.drop(columns=dropped)
+    if finer.period != placing.period:
+        table["bucket"] = placing.of_months(table["bucket"].to_numpy())
+    return add([table])
+
+
 def combine(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Add up partial sums to the table that is shown.
 

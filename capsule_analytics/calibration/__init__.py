@@ -28,10 +28,13 @@ from __future__ import annotations
 from ._backtest import backtest, backtest_months, backtest_scores
 from ._fit import Calibration, calibrate, fit, predictions, scores
 from ._lost_reasons import lost_reasons
+from ._lost_reasons import lost_reasons_of as lost_reasons_of
 from ._outcomes import ended, outcomes
+from ._outcomes import tally as tally
 from ._reliability import EPSILON, brier_decomposition, brier_score, log_loss, reliability
 from ._velocity import milestone_steps, velocity
 from ._win_rates import SMALL_SAMPLE, win_rates
+from ._win_rates import win_rates_of as win_rates_of
 
 __all__ = [
     "EPSILON",

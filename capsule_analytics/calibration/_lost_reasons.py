@@ -9,9 +9,14 @@ from capsule_analytics.schema import TEXT
 from ._outcomes import ended
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from capsule_analytics.schema import Pipeline
+
+
+_KEYS = ["currency", "lost_reason"]
 
 
 def lost_reasons(pipeline: Pipeline) -> pd.DataFrame:
@@ -38,20 +43,45 @@ def lost_reasons(pipeline: Pipeline) -> pd.DataFrame:
     """
     rows = ended(pipeline)
     rows = rows[rows["won"] == 0].rename(columns={"counts_for_conversion": "counts"})
-    keys = ["currency", "lost_reason"]
+    return _shared(rows.assign(deals=1)[[*_KEYS, "deals", "tcv", "counts"]])
+
+
+def lost_reasons_of(tally: pd.DataFrame, more: Sequence[str] = ()) -> pd.DataFrame:
+    """List the reasons of many accounts from their counts.
+
+    Parameters
+    ----------
+    tally
+        As `_outcomes.tally` makes it, added up.
+    more
+        What to group by beside: ``account``.
+
+    Returns
+    -------
+    As `lost_reasons` returns it, with the columns of `more` first.
+    """
+    rows = tally[~tally["won"]]
+    rows = rows.assign(tcv=rows["cents"] / 100)
+    return _shared(rows[[*more, *_KEYS, "deals", "tcv", "counts"]], more)
+
+
+def _shared(rows: pd.DataFrame, more: Sequence[str] = ()) -> pd.DataFrame:
+    """Add up lost deals by reason, and give each its shares."""
+    keys, whose = [*more, *_KEYS], [*more, "currency"]
     groups = rows.groupby(keys, dropna=False)
     table = groups.agg(
-        deals=("opportunity_id", "size"), tcv=("tcv", "sum"), counts=("counts", "any")
+        deals=("deals", "sum"), tcv=("tcv", "sum"), counts=("counts", "any")
     ).reset_index()
-    of_currency = table.groupby("currency", dropna=False)["deals"].transform("sum")
+    of_currency = table.groupby(whose, dropna=False)["deals"].transform("sum")
     counted = table["deals"].where(table["counts"], 0)
-    of_counted = counted.groupby(table["currency"], dropna=False).transform("sum")
+    of_counted = counted.groupby([table[name] for name in whose], dropna=False).transform("sum")
     table = table.assign(
         share=(table["deals"] / of_counted.where(of_counted > 0)).where(table["counts"]),
         share_of_all=table["deals"] / of_currency,
         none=table["lost_reason"].isna(),
     ).astype({"share": "float64", "share_of_all": "float64", "counts": "bool"})
     table = table.sort_values(
-        ["currency", "none", "deals", "lost_reason"], ascending=[True, True, False, True]
+        [*whose, "none", "deals", "lost_reason"],
+        ascending=[*(True for _ in whose), True, False, True],
     )
     return table.drop(columns="none").reset_index(drop=True).astype(dict.fromkeys(keys, TEXT))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
-from capsule_analytics._deals import owner_names, owners_under
+from capsule_analytics._deals import add, owner_names, owners_under
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 SIGHTED = (
@@ -194,6 +194,37 @@ def endings(final: Pipeline) -> pd.DataFrame:
         },
         index=frame.index,
     ).astype({"known_on": TIMESTAMP, "closed_on": TIMESTAMP})
+
+
+def tally(frame: pd.DataFrame) -> pd.DataFrame:
+    """Count the deals that ended: a part that `_deals.add` adds up.
+
+    Parameters
+    ----------
+    frame
+        Opportunities of one or several accounts, with ``account``.
+
+    Returns
+    -------
+    ``account``, ``currency``, ``lost_reason`` (of lost deals), ``closed_on`` (the first day of its
+    month, naive), ``won``, ``counts`` (in the win rate), then ``deals`` and ``cents`` (their TCV).
+    """
+    frame = frame[(frame["status"] != "open").to_numpy(dtype=bool)]
+    won = (frame["status"] == "won").to_numpy(dtype=bool)
+    closed = frame["closed_at"].where(frame["closed_at"].notna(), frame["expected_close"])
+    tcv = frame["tcv"].to_numpy(dtype=np.float64, na_value=np.nan)
+    rows = pd.DataFrame(
+        {
+            **{name: frame[name].astype(TEXT).array for name in ("account", "currency")},
+            "lost_reason": frame["lost_reason"].astype(TEXT).mask(won).array,
+            "closed_on": closed.to_numpy(dtype="datetime64[M]").astype("datetime64[us]"),
+            "won": won,
+            "counts": counted(frame),
+            "deals": np.int64(1),
+            "cents": np.rint(np.where(np.isfinite(tcv), tcv, 0.0) * 100),
+        }
+    )
+    return add([rows])
 
 
 def counted(frame: pd.DataFrame) -> NDArray[np.bool_]:

@@ -126,9 +126,61 @@ def win_rates(
         else:
             keys[name] = outcomes[name]
     counts, left_out = _counts(outcomes, keys, every=conversion)
-    n, k, out = (counts[name].to_numpy(dtype=np.float64) for name in ("deals", "won", "left_out"))
     deals = int(left_out.size - left_out.sum())
     won = int(outcomes.drop_duplicates("opportunity_id")["won"].sum())
+    table = _shrunk(counts, deals, won, level)
+    if isinstance(by, str):
+        label = table.pop(by)
+        table.insert(0, "key", pd.array(label.astype(object), dtype=TEXT))
+    table.attrs |= {
+        "by": by if isinstance(by, str) else names,
+        "deals": deals,
+        "left_out": int(left_out.sum()),
+    }
+    return table
+
+
+def win_rates_of(
+    tally: pd.DataFrame, by: Sequence[str], *, fiscal_year_start: int = 1, level: float = 0.8
+) -> pd.DataFrame:
+    """Give the win rates of many accounts from their counts.
+
+    Parameters
+    ----------
+    tally
+        As `_outcomes.tally` makes it, added up.
+    by
+        Columns of it, or the month, quarter or year of the close.
+    fiscal_year_start, level
+        As for `win_rates`.
+
+    Returns
+    -------
+    As `win_rates` returns it for a list of names, drawn to the rate of all accounts together.
+    """
+    keys = {
+        name: _closed_in(tally["closed_on"], name, fiscal_year_start)
+        if name in _PERIODS
+        else tally[name].astype(TEXT)
+        for name in by
+    }
+    number = tally["deals"]
+    counts = pd.DataFrame(
+        {
+            **keys,
+            "deals": number.where(tally["counts"], 0),
+            "won": number.where(tally["won"], 0),
+            "left_out": number.where(~tally["counts"], 0),
+        }
+    )
+    counts = counts.groupby([*by], dropna=False).sum().reset_index()
+    deals, won = int(counts["deals"].sum()), int(counts["won"].sum())
+    return _shrunk(counts, deals, won, level)
+
+
+def _shrunk(counts: pd.DataFrame, deals: int, won: int, level: float) -> pd.DataFrame:
+    """Add the rates to the counts of groups, drawn to the rate of all deals."""
+    n, k, out = (counts[name].to_numpy(dtype=np.float64) for name in ("deals", "won", "left_out"))
     prior = (won + 0.5) / (deals + 1)
     strength = _strength(k, n, prior)
     alpha, beta = k + strength * prior, n - k + strength * (1 - prior)
@@ -141,17 +193,7 @@ def win_rates(
         high=special.betaincinv(alpha, beta, (1 + level) / 2),
         small_sample=n < SMALL_SAMPLE,
     )
-    if isinstance(by, str):
-        label = table.pop(by)
-        table.insert(0, "key", pd.array(label.astype(object), dtype=TEXT))
-    table.attrs = {
-        "by": by if isinstance(by, str) else names,
-        "deals": deals,
-        "left_out": int(left_out.sum()),
-        "prior_rate": prior,
-        "prior_deals": strength,
-        "level": level,
-    }
+    table.attrs = {"prior_rate": prior, "prior_deals": strength, "level": level}
     return table
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from capsule_analytics import calibration, fx, history, targets
 from capsule_analytics.load import load_pipeline, select, verify
-from capsule_analytics.report import Options, figures_of, write_portfolio_report
+from capsule_analytics.report import Options, figures_of, group_figures
 from capsule_analytics.sample import load_sample
 
 from . import _recording, _terminal
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from capsule_analytics.report import Figures, Written
+    from capsule_analytics.report import Figures, GroupFigures
     from capsule_analytics.schema import Pipeline
 
     from ._args import ReportArgs
@@ -154,21 +154,22 @@ def figures(pipeline: Pipeline, past: Past, args: ReportArgs) -> Figures:
     return figures_of(pipeline, options)
 
 
-def write_portfolio(args: ReportArgs, placed: Callable[[], None]) -> Written:
-    """Write the tables of many accounts.
+def group(args: ReportArgs) -> GroupFigures:
+    """Make of an export the figures of its accounts.
 
     With an as-of day each account counts with its newest snapshot at or before it.
     """
     home, rates = args.home_currency, args.rates
-    return write_portfolio_report(
+    return group_figures(
         str(args.portfolio),
-        args.out,
         day=args.as_of,
         changes_since=args.changes_since,
         by=args.by,
         on_error="skip" if args.unreadable == "skip" else "raise",
+        formats=args.formats,
+        html=args.html,
+        xlsx=args.xlsx,
         inputs=() if rates is None else (rates,),
-        placed=placed,
         as_of=args.as_of,
         period=args.period,
         fiscal_year_start=args.fiscal_year_start,

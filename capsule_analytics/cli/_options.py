@@ -379,7 +379,7 @@ REPORT_OPTIONS = (
         metavar="PATH",
         callback=_typed_wins,
         help="Report many accounts instead: the Parquet export of capsule-snapshot, a folder or"
-        " an address such as s3://bucket/export. Tables only.",
+        " an address such as s3://bucket/export.",
     ),
     Option(
         "--scheduler",
@@ -551,6 +551,7 @@ REPORT_OPTIONS = (
         "--format",
         "formats",
         group=WRITTEN,
+        portfolio=True,
         default="png",
         show_default=True,
         metavar="png,svg,pdf",
@@ -560,12 +561,14 @@ REPORT_OPTIONS = (
     Option(
         "--html",
         group=WRITTEN,
+        portfolio=True,
         is_flag=True,
         help="Write report.html too: everything in one file.",
     ),
     Option(
         "--xlsx",
         group=WRITTEN,
+        portfolio=True,
         is_flag=True,
         help="Write report.xlsx too: the tables as a workbook.",
     ),

@@ -62,7 +62,8 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
         kept.words = f"{args.out} has the earlier report, which was finished"
         say(f"The report in {args.out} had been cut off; it was finished first.", error=True)
     if args.portfolio is not None:
-        _terminal.portfolio_summary(_figures.write_portfolio(args, placed))
+        group = _figures.group(args)
+        _terminal.group_summary(group, write_figures(group, args.out, placed=placed))
         return
 
     def recorded() -> None:

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from capsule_analytics._safe_text import one_line, safe
-from capsule_analytics._words import whole_number
+from capsule_analytics._words import counted, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.text import Text
 
-    from capsule_analytics.report import Figures, Written
+    from capsule_analytics.report import Figures, GroupFigures
 
 _WIDE = 140
 _FINDINGS = 10  # deals that may explain a difference
@@ -149,17 +149,25 @@ def summary(figures: Figures, files: list[Path]) -> None:
     _print_files(console, files)
 
 
-def portfolio_summary(written: Written) -> None:
+def group_summary(figures: GroupFigures, files: list[Path]) -> None:
     """Print the months of all accounts from the as-of day on, what is left out, and the files."""
     console = _plain_console()
-    noted = written.total.attrs
+    total = figures.forecast_in_groups
+    noted = total.attrs
     days = sorted({noted["oldest_day"], noted["day"]})
-    console.print(f"Portfolio of {noted['accounts']:,} accounts, read on {' to '.join(days)}")
-    console.print(_forecast(written.total, "forecast_total.csv"))
-    if len(written.left_out):
-        names = ", ".join(map(repr, written.left_out["account"].unique()))
-        console.print(f"Left out, and in no total: {names}; see left_out.csv.", soft_wrap=True)
-    _print_files(console, written.files)
+    console.print(
+        f"Portfolio of {counted(noted['accounts'], 'account')}, read on {' to '.join(days)}"
+    )
+    console.print(_forecast(total, "forecast_total.csv"))
+    for words, table in (
+        ("Left out, and in no total", figures.unread),
+        ("Not in all figures", figures.left_out),
+    ):
+        names = ", ".join(map(repr, table["account"].unique()))
+        if names:
+            console.print(f"{words}: {names}; see left_out.csv.", soft_wrap=True)
+            break
+    _print_files(console, files)
 
 
 def _plain_console() -> Console:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from capsule_analytics._deals import NEEDED, add_relation, plain
+from capsule_analytics import calibration, quality
+from capsule_analytics._deals import NEEDED, add_relation, coarser, plain
 from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.history import DEAL_COLUMNS, bridge, moved
 
@@ -30,6 +31,32 @@ if TYPE_CHECKING:
 OnError = Literal["raise", "skip"]
 MOVING = ("currency", "expected_close", "tcv", "status")
 """What `_changes.moved` looks at."""
+
+_ENDING = (
+    "currency",
+    "status",
+    "closed_at",
+    "expected_close",
+    "tcv",
+    "lost_reason",
+    "counts_for_conversion",
+)
+"""What `calibration.tally` looks at."""
+
+_CHECKED = (
+    "name",
+    "value",
+    "currency",
+    "duration_basis",
+    "duration",
+    "expected_close",
+    "closed_at",
+    "probability",
+    "status",
+    "created_at",
+    "last_contacted_at",
+)
+"""What `quality.tally` looks at."""
 
 
 def compared(
@@ -59,11 +86,22 @@ def _measured(
 
 
 @dataclass(frozen=True)
+class _Summed:
+    """Partial sums that were read, and how: what can be made of them is not read again."""
+
+    measure: Measure
+    placing: Placing
+    more: tuple[str, ...]
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
 class OnDay:
     """A portfolio on a day: `forecast` and `history.changes` take it like a pipeline.
 
     Each account counts with its newest snapshot at or before the day. Nothing is read before a
-    figure is asked for. Made by `Portfolio.on`.
+    figure is asked for, and what was summed by account is not read again for the total. Made by
+    `Portfolio.on`.
 
     Attributes
     ----------
@@ -78,6 +116,10 @@ class OnDay:
     run: Run
     on_error: OnError
     left_out: list[dict[str, str]]
+    _summed: list[_Summed] = field(default_factory=list, init=False, repr=False, compare=False)
+    _moved: list[tuple[OnDay, Any, OnDay, pd.DataFrame]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
 
     def __repr__(self) -> str:
         """Say how much there is."""
@@ -91,11 +133,30 @@ class OnDay:
 
     def add_up(self, measure: Measure, placing: Placing, more: Sequence[str]) -> pd.DataFrame:
         """Add up the partial sums of all accounts."""
+        for one in self._summed:
+            alike = one.measure is measure and one.more == tuple(more)
+            if alike and placing.is_made_of(one.placing):
+                return coarser(one.table, one.placing, placing)
         here = None
         if self.conversion is None and not placing.needs_frame:
             here = partial(add_relation, measure=measure, placing=placing, more=more)
         part = partial(_measured, measure, placing, tuple(more))
-        return self.read(part, (*placing.columns, *more), here=here)
+        table = self.read(part, (*placing.columns, *more), here=here)
+        self._summed.append(_Summed(measure, placing, tuple(more), table))
+        return table.copy()
+
+    def ended(self) -> pd.DataFrame:
+        """Count the deals that ended by account, currency, month, outcome and reason."""
+        return self.read(calibration.tally, _ENDING)
+
+    def findings(self) -> pd.DataFrame:
+        """Count what is wrong with the deals by account and check, as far as an export tells."""
+        return self.read(partial(quality.tally, as_of=self.as_of), _CHECKED)
+
+    @property
+    def days(self) -> dict[str, date]:
+        """The day of each account's snapshot, those included that could not be read."""
+        return {unit.account: unit.day for unit in self.chosen}
 
     def read(
         self,
@@ -156,13 +217,29 @@ class OnDay:
         last_of = {unit.account: unit for unit in after.chosen}
         pairs = [(unit, last_of[unit.account]) for unit in self.chosen]
         chosen = [unit for pair in pairs for unit in dict.fromkeys(pair)]
-        both = replace(after, chosen=chosen, left_out=list(self.left_out))
-        groups = () if by is None else (by,)
         days = {last.account: (first.day, last.day) for first, last in pairs}
-        part = partial(compared, days, period, groups)
-        table = bridge([both.read(part, MOVING, whole=True)], groups)
+        both, moves = self._moves(after, chosen, days, period)
+        groups = () if by is None else (by,)
+        table = bridge([moves if groups else moves.drop(columns="account")], groups)
         table.attrs |= both.about
         read = days.keys() - {found["account"] for found in both.left_out}
         table.attrs["before"] = max(days[name][0] for name in read).isoformat()
         table.attrs["after"] = table.attrs.pop("day")
         return table
+
+    def _moves(
+        self,
+        after: OnDay,
+        chosen: list[Unit],
+        days: Mapping[str, tuple[date, date]],
+        period: tuple[date | str, date | str] | None,
+    ) -> tuple[OnDay, pd.DataFrame]:
+        """Read what moved in each account, once for the bridge by account and for that of all."""
+        for other, its_period, both, moves in self._moved:
+            if other is after and its_period == period:
+                return both, moves
+        both = replace(after, chosen=chosen, left_out=list(self.left_out))
+        part = partial(compared, days, period, ("account",))
+        moves = both.read(part, MOVING, whole=True)
+        self._moved.append((after, period, both, moves))
+        return both, moves

@@ -6,19 +6,23 @@ old report as it was.
 
 from __future__ import annotations
 
-from ._figures import Figures, figures_of, whole_cents
-from ._figures import in_currency as in_currency
+from ._figures import Figures, figures_of
 from ._folder import mend as mend
+from ._group import GroupFigures
 from ._options import FORMATS, Options
 from ._portfolio import Written as Written
-from ._portfolio import write_portfolio_report
+from ._portfolio import group_figures, write_portfolio_report
 from ._report import write_figures, write_report
+from ._summed import in_currency as in_currency
+from ._summed import whole_cents
 
 __all__ = [
     "FORMATS",
     "Figures",
+    "GroupFigures",
     "Options",
     "figures_of",
+    "group_figures",
     "whole_cents",
     "write_figures",
     "write_portfolio_report",

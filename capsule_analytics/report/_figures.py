@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -30,13 +30,21 @@ from capsule_analytics._words import (
     format_compact,
     format_money,
     percent,
-    period_text,
-    round_cents,
 )
 from capsule_analytics.errors import ArgumentError, MissingExtraError
 from capsule_analytics.schema import TEXT
 
 from ._options import FORMATS, Options
+from ._summed import (
+    FORECAST_AMOUNTS,
+    REVENUE_AMOUNTS,
+    Outlook,
+    Sheet,
+    Summed,
+    forecast_columns,
+    in_currency,
+    outlook_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,15 +52,6 @@ if TYPE_CHECKING:
     from capsule_analytics.projection import Projection
     from capsule_analytics.schema import Pipeline
 
-FORECAST_AMOUNTS = (
-    "open_value",
-    "weighted_value",
-    "won_value",
-    "expected_value",
-    "p10",
-    "p50",
-    "p90",
-)
 PROJECTION_AMOUNTS = (
     "won_value",
     "open_value",
@@ -97,54 +96,10 @@ MEANINGS = {
 _LAST_SHEETS = ("Opportunities", "Data quality", "Rates")
 _TRACK_AMOUNTS = ("expected_value", "p10", "p50", "p90", "actual_value")
 _CHANCES = ("won_this_month", "won_this_quarter", "won_within_year", "won_ever")
-REVENUE_AMOUNTS = ("open_value", "weighted_value", "won_value", "expected_value")
 _CATEGORY_AMOUNTS = ("won_value", "commit_value", "best_case_value", "pipeline_value")
 _TARGET_AMOUNTS = ("target", "won_value", "expected_value", "gap")
 _FRAME_AMOUNTS = ("value", "tcv", "original_value", "original_tcv")
 _FRAME_DAYS = ("expected_close", "closed_at", "fx_date")
-_STANDING = ("open_deals", "open_value", "weighted_value", "overdue_deals", "overdue_value")
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table as it leaves: a CSV file, and a sheet of the workbook.
-
-    Attributes
-    ----------
-    file
-        The name of the file, without its suffix.
-    title
-        The name of the sheet.
-    frame
-        The table.
-    amounts
-        Its columns of amounts, written to the cent.
-    days
-        Its columns of calendar days.
-    """
-
-    file: str
-    title: str
-    frame: pd.DataFrame
-    amounts: tuple[str, ...] = ()
-    days: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a period is expected to come to, in one currency."""
-
-    period: pd.Period
-    won: float = 0.0
-    expected: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """The period in words."""
-        month = self.period.freqstr == "M"
-        return str(self.period.strftime("%B %Y")) if month else period_text(self.period)
 
 
 @dataclass(frozen=True)
@@ -215,44 +170,8 @@ class CurrencyOutlook:
         return format_compact(amount, self.currency)
 
 
-@dataclass(frozen=True)
-class Headline:
-    """The figures a reader asks for first, in one currency.
-
-    Attributes
-    ----------
-    currency
-        ISO code; None for deals without one.
-    month, quarter
-        What the ones of the as-of day are expected to come to.
-    open_deals, open_value, weighted_value, overdue_deals, overdue_value
-        Of all open deals, whatever the forecast does with the overdue ones.
-    old_deals, old_value
-        Of these, the ones that were entered 180 days ago or earlier.
-    target
-        The row of `Figures.attainment` that is running for the whole team; None without one.
-    """
-
-    currency: str | None
-    month: Outlook
-    quarter: Outlook
-    open_deals: int
-    open_value: float
-    weighted_value: float
-    overdue_deals: int
-    overdue_value: float
-    old_deals: int
-    old_value: float
-    target: dict[str, object] | None
-
-    @property
-    def name(self) -> str:
-        """The currency's code, or words where there is none."""
-        return currency_name(self.currency)
-
-
 @dataclass(frozen=True, eq=False)
-class Figures:
+class Figures(Summed):
     """Everything that a report shows; each is computed when it is first asked for, and once.
 
     Leads with `outlook`: what will probably be won. The weighted forecast beside it says what would
@@ -266,28 +185,21 @@ class Figures:
         How the figures are made.
     """
 
+    lists_deals: ClassVar[bool] = True
+    whose: ClassVar[str] = "owner"
+
     pipeline: Pipeline
     options: Options = field(default_factory=Options)
 
-    @cached_property
-    def forecast(self) -> pd.DataFrame:
-        """The forecast by period, currency and the groups of the options, with its ranges."""
-        return self._forecast(self.options.by)
+    @property
+    def source(self) -> Pipeline:
+        """What is summed."""
+        return self.pipeline
 
-    @cached_property
-    def forecast_total(self) -> pd.DataFrame:
-        """The forecast without groups: a deal with two tags stands in two of them."""
-        return self._forecast(()) if self.options.by else self.forecast
-
-    @cached_property
-    def forecast_month(self) -> pd.DataFrame:
-        """The forecast by month, without groups."""
-        return self._without_groups("month")
-
-    @cached_property
-    def forecast_quarter(self) -> pd.DataFrame:
-        """The forecast by quarter, without groups."""
-        return self._without_groups("quarter")
+    @property
+    def changes(self) -> pd.DataFrame | None:
+        """The bridge from an earlier day; None where there is none."""
+        return self.options.changes
 
     @cached_property
     def projection(self) -> Projection | None:
@@ -386,14 +298,14 @@ class Figures:
         """How many deals move on from each milestone; None without snapshots or scipy."""
         if not self.options.snapshots:
             return None
-        return _where_installed(
+        return where_installed(
             lambda: calibration.milestone_steps(self.options.snapshots, self.pipeline)
         )
 
     @cached_property
     def velocity(self) -> pd.DataFrame | None:
         """Win rate, deal size, cycle and velocity by currency; None without scipy."""
-        return _where_installed(lambda: calibration.velocity(self.pipeline))
+        return where_installed(lambda: calibration.velocity(self.pipeline))
 
     @cached_property
     def slippage_by_owner(self) -> pd.DataFrame | None:
@@ -414,19 +326,6 @@ class Figures:
     def quality_by_owner(self) -> pd.DataFrame:
         """The data-quality findings by owner."""
         return quality.by_owner(self.pipeline)
-
-    @cached_property
-    def revenue(self) -> pd.DataFrame:
-        """The revenue schedule by period, currency and the groups of the options, in cents."""
-        return whole_cents(forecast.revenue_schedule(self.pipeline, **self.options.placing()))
-
-    @cached_property
-    def revenue_total(self) -> pd.DataFrame:
-        """The revenue schedule without groups, in cents."""
-        if not self.options.by:
-            return self.revenue
-        placing = self.options.placing() | {"by": ()}
-        return whole_cents(forecast.revenue_schedule(self.pipeline, **placing))
 
     @cached_property
     def categories(self) -> pd.DataFrame:
@@ -470,6 +369,11 @@ class Figures:
         converted = "fx_rate" in self.pipeline.opportunities.columns
         return fx.rates_used(self.pipeline) if converted else None
 
+    @property
+    def converted(self) -> bool:
+        """Whether amounts were converted to a home currency."""
+        return self.rates is not None
+
     @cached_property
     def milestones(self) -> pd.DataFrame:
         """The open deals by milestone."""
@@ -481,29 +385,9 @@ class Figures:
         return forecast.open_by_age(self.pipeline, probability=self.options.probability)
 
     @cached_property
-    def standing(self) -> pd.DataFrame:
-        """What is open and overdue in each currency, most open and won deals first.
-
-        Whatever the forecast does with overdue deals, they are open and overdue.
-        """
-        table = self._totals(["currency"])
-        table["deals"] = table["open_deals"] + table["won_deals"]
-        known = table["currency"].notna()
-        order = ["known", "deals", "currency"]
-        rows = table.assign(known=known).sort_values(order, ascending=[False, False, True])
-        return rows.drop(columns=["known", "deals"]).reset_index(drop=True)
-
-    @cached_property
     def owners(self) -> pd.DataFrame:
         """What each owner has won and expects this quarter, and holds open, by currency."""
-        placing = self.options.placing() | {"by": "owner", "period": "quarter"}
-        table = forecast.by_month(self.pipeline, **placing)
-        keys = ["owner", "currency"]
-        now = table["quarter"] == self.quarter
-        quarter = table.loc[now, [*keys, "won_value", "expected_value"]]
-        held = self._totals(keys)[[*keys, *_STANDING]]
-        rows = held.merge(quarter, on=keys, how="left", validate="one_to_one")
-        return rows.fillna({"won_value": 0.0, "expected_value": 0.0})
+        return self._holders()
 
     @cached_property
     def open_deals(self) -> pd.DataFrame:
@@ -527,21 +411,6 @@ class Figures:
         """How many data-quality findings there are of each severity."""
         counts: dict[str, int] = self.pipeline.issues["severity"].value_counts().to_dict()
         return counts
-
-    @cached_property
-    def month(self) -> pd.Period:
-        """The month of the as-of day."""
-        return pd.Period(self.pipeline.as_of, freq="M")
-
-    @cached_property
-    def quarter(self) -> pd.Period:
-        """The (fiscal) quarter of the as-of day."""
-        return pd.Period(self.pipeline.as_of, freq=self.forecast_quarter["quarter"].dt.freq)
-
-    @cached_property
-    def headlines(self) -> tuple[Headline, ...]:
-        """What is asked for first, one a currency that has an open or a won deal."""
-        return tuple(self._headline(row) for row in self.standing.to_dict("records"))
 
     @cached_property
     def sheets(self) -> tuple[Sheet, ...]:
@@ -643,64 +512,15 @@ class Figures:
             rows,
         )
 
-    @cached_property
+    @property
     def charts(self) -> dict[str, pd.DataFrame]:
-        """What the charts are drawn from, by the name of their file and of their function.
-
-        The projection is drawn beside what past months brought, `forecast_month`.
-        """
-        charts = {
-            "projection": self.projected,
-            "forecast": self.forecast_total,
-            "revenue": self.revenue_total,
-            "targets": self.attainment,
-            "changes": self.options.changes,
-        }
-        return {name: table for name, table in charts.items() if table is not None}
-
-    @cached_property
-    def _held(self) -> pd.DataFrame:
-        """All open and won deals by owner and currency, the overdue in their own period."""
-        return forecast.by_month(
-            self.pipeline, by="owner", period="year", probability=self.options.probability
-        )
-
-    def _totals(self, keys: list[str]) -> pd.DataFrame:
-        """Sum what is held over the years, and over owners where they are not asked for."""
-        sums = self._held.groupby(keys, dropna=False)[[*_STANDING, "won_deals"]].sum()
-        return sums.reset_index()
-
-    def _forecast(self, by: tuple[str, ...], **more: Any) -> pd.DataFrame:  # noqa: ANN401
-        options = self.options
-        asked: dict[str, Any] = {
-            "ranges": True,
-            "correlation": options.correlation,
-            "target": options.target,
-        }
-        return forecast.by_month(self.pipeline, **(options.placing() | asked | {"by": by} | more))
-
-    def _without_groups(self, period: str) -> pd.DataFrame:
-        if self.options.period == period:
-            return self.forecast_total
-        return self._forecast((), period=period, target=None)
+        """As of all that is summed, and the targets."""
+        more = {} if self.attainment is None else {"targets": self.attainment}
+        return super().charts | more
 
     def _categories(self, by: tuple[str, ...]) -> pd.DataFrame:
         placing = self.options.placing() | {"by": by}
         return scenarios.by_category(self.pipeline, thresholds=self.options.thresholds, **placing)
-
-    def _headline(self, standing: dict[str, Any]) -> Headline:
-        currency = None if pd.isna(standing["currency"]) else str(standing["currency"])
-        ages = in_currency(self.ages, currency)
-        old = ages[ages["age"].isin(forecast.AGES[-2:])]
-        return Headline(
-            currency,
-            month=_outlook(self.forecast_month, self.month, currency),
-            quarter=_outlook(self.forecast_quarter, self.quarter, currency),
-            **{name: standing[name] for name in _STANDING},
-            old_deals=int(old["open_deals"].sum()),
-            old_value=float(old["open_value"].sum()),
-            target=self._running_target(currency),
-        )
 
     def _outlook_of(self, currency: str | None) -> CurrencyOutlook:
         from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
@@ -708,9 +528,9 @@ class Figures:
         assert self.projected is not None  # noqa: S101 - asked for by `outlook` alone
         assert self.projected_quarters is not None  # noqa: S101
         assert self.track is not None  # noqa: S101
-        month = _outlook(self.projected, self.projected["month"].iloc[0], currency)
+        month = outlook_in(self.projected, self.projected["month"].iloc[0], currency)
         quarters = self.projected_quarters
-        quarter = _outlook(quarters, quarters["quarter"].iloc[0], currency)
+        quarter = outlook_in(quarters, quarters["quarter"].iloc[0], currency)
         track = projection.track_words(in_currency(self.track, currency))
         return CurrencyOutlook(currency, month, quarter, self._against(quarter, currency), track)
 
@@ -725,7 +545,7 @@ class Figures:
                 money = format_compact(amount, currency)
                 share = percent(quarter.expected / amount)
                 return Against(amount, target=True, words=f"{share} of the target of {money}")
-        year_ago = _outlook(self.forecast_quarter, quarter.period - 4, currency)
+        year_ago = outlook_in(self.forecast_quarter, quarter.period - 4, currency)
         if not year_ago.won:
             return None
         change = quarter.expected / year_ago.won - 1
@@ -737,7 +557,7 @@ class Figures:
         if self.ended.empty:
             return None
         start = self.options.fiscal_year_start
-        return _where_installed(
+        return where_installed(
             lambda: calibration.win_rates(self.ended, by=[by], fiscal_year_start=start)
         )
 
@@ -792,57 +612,6 @@ def figures_of(pipeline: Pipeline, options: Options | None = None) -> Figures:
     return Figures(pipeline, options)
 
 
-def in_currency(table: pd.DataFrame, currency: str | None) -> pd.DataFrame:
-    """Return the rows of one currency, or of none."""
-    column = table["currency"].astype("object")
-    rows = column.isna() if currency is None else (column == currency)
-    return table[rows.to_numpy(dtype=bool)]
-
-
-def forecast_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns of ``forecast.csv``: the table without the parts that are overdue."""
-    return table.drop(columns=["overdue_deals", "overdue_value", "overdue_weighted"])
-
-
-def whole_cents(revenue: pd.DataFrame) -> pd.DataFrame:
-    """Round a revenue schedule so that the months of a currency still sum to their total.
-
-    Each month shows the difference of two rounded running totals, so no cent is lost or made
-    and no amount is off by a whole cent; the expected value, a sum of two, by no two.
-
-    Parameters
-    ----------
-    revenue
-        As `forecast.revenue_schedule` makes it.
-
-    Examples
-    --------
-    >>> third = pd.DataFrame({"month": [1, 2, 3], "currency": "GBP", "won_value": [100 / 3] * 3,
-    ...     "open_value": 0.0, "weighted_value": 0.0, "expected_value": [100 / 3] * 3})
-    >>> whole_cents(third)["won_value"].round(2).tolist()
-    [33.33, 33.34, 33.33]
-    """
-    rounded = revenue.copy()
-    series = [name for name in revenue.columns[1:] if name not in REVENUE_AMOUNTS]
-    running = revenue.groupby(series, dropna=False, observed=True)
-    for name in REVENUE_AMOUNTS:
-        total = running[name].cumsum()
-        cents = pd.Series(round_cents(total.to_numpy()), index=revenue.index)
-        earlier = cents.groupby([revenue[key] for key in series], dropna=False).shift(fill_value=0)
-        rounded[name] = cents - earlier
-    rounded["expected_value"] = rounded["won_value"] + rounded["weighted_value"]
-    return rounded
-
-
-def _outlook(table: pd.DataFrame, now: pd.Period, currency: str | None) -> Outlook:
-    """Read the as-of period of a currency from its forecast; zeros if nothing is in it."""
-    rows = in_currency(table[(table.iloc[:, 0] == now).to_numpy(dtype=bool)], currency)
-    if rows.empty:
-        return Outlook(now)
-    names = ["won_value", "expected_value", "p10", "p90"]
-    return Outlook(now, *(float(amount) for amount in rows[names].iloc[0]))
-
-
 def _whole_team(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Mark the targets of value that are everybody's."""
     whole = np.ones(len(rows), dtype=bool)
@@ -854,7 +623,7 @@ def _whole_team(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
     return whole
 
 
-def _where_installed(make: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
+def where_installed(make: Callable[[], pd.DataFrame]) -> pd.DataFrame | None:
     """Make a table unless it needs an extra that is not there."""
     try:
         return make()

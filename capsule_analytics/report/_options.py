@@ -38,6 +38,8 @@ class Options:
         Other probabilities, as for `forecast.by_month`; None for Capsule's own.
     correlation
         How strongly deals rise and fall together, 0 to 1.
+    ranges
+        Whether the weighted forecast has its ranges.
     target
         Adds the chance that a month and currency reach this amount.
     formats
@@ -79,6 +81,7 @@ class Options:
     overdue: Overdue = "keep"
     probability: Probability = None
     correlation: float = 0.0
+    ranges: bool = True
     target: float | None = None
     formats: tuple[str, ...] = ("png",)
     html: bool = False

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from capsule_analytics import __version__
-from capsule_analytics._words import day_words, period_text
+from capsule_analytics._words import counted, day_words, period_text
 from capsule_analytics.errors import missing_extra
 
 try:
@@ -24,13 +24,16 @@ try:
 except ImportError as error:  # pragma: no cover - the tests have it
     raise missing_extra("The HTML report", "html") from error
 
+from ._figures import Figures
+from ._group import GroupFigures
 from ._page_charts import charts
 from ._page_data import deals_json
+from ._page_group import accounts_json, group_cautions, group_parts
 from ._page_tables import amount, cell, tables
 
 if TYPE_CHECKING:
-    from ._figures import Figures
     from ._page_tables import Table
+    from ._summed import Summed
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _CHARTED = 6
@@ -43,13 +46,47 @@ _POLICIES = {
 }
 
 
-def write_html(figures: Figures, path: Path) -> None:
+@dataclass(frozen=True)
+class _Page:
+    """What differs between the page of an account and that of a group.
+
+    Attributes
+    ----------
+    title
+        Whose forecast it is.
+    read
+        From when its deals are, in words.
+    cautions
+        What must be known before any figure.
+    found_at
+        The section of the data-quality findings.
+    tables
+        Its tables, in order.
+    lead
+        The chart that stands beneath the first figures.
+    settings
+        How the figures were made.
+    data
+        What its script reads, as JSON.
+    """
+
+    title: str
+    read: str
+    cautions: list[str]
+    found_at: str
+    tables: list[Table]
+    lead: str
+    settings: list[tuple[str, str]]
+    data: str
+
+
+def write_html(figures: Summed, path: Path) -> None:
     """Write the report.
 
     Parameters
     ----------
     figures
-        What is shown. Charts and tables of the page are not split by groups.
+        What is shown: `Figures`, or those of a group. Charts and tables are not split by groups.
     path
         The file to write; the CSV files that it links to are expected beside it.
 
@@ -58,41 +95,71 @@ def write_html(figures: Figures, path: Path) -> None:
     OSError
         If the file cannot be written.
     """
-    pipeline, options, heads = figures.pipeline, figures.options, figures.headlines
+    options, heads = figures.options, figures.headlines
+    page = _of_group(figures) if isinstance(figures, GroupFigures) else _of_account(figures)
     drawn = {
         head.name: charts(figures, head, f"c{number}")
         for number, head in enumerate(heads[:_CHARTED])
     }
-    outlooks = {outlook.name: outlook for outlook in figures.outlook or ()}
+    outlooks = {outlook.name: outlook for outlook in figures.outlook}
     style, script = ((_TEMPLATES / name).read_text("utf-8") for name in ("report.css", "report.js"))
     text = (
         _environment()
         .get_template("report.html.j2")
         .render(
-            account=pipeline.account or "Capsule account",
-            as_of=day_words(pipeline.as_of.isoformat()),
+            page=page,
+            as_of=day_words(figures.source.as_of.isoformat()),
             selection=options.selection,
-            caution=figures.pipeline.caution,
             overdue_dropped=options.overdue == "drop",
-            loaded_at=f"{pipeline.loaded_at:%Y-%m-%d %H:%M} UTC",
+            lists_deals=figures.lists_deals,
             version=__version__,
             heads=heads,
             outlooks=outlooks,
             kind="Projected" if outlooks else "Weighted",
             range_words="P10 to P90" if outlooks else "if all stated is right",
             charts=drawn,
-            sections=_sections(figures, {name for made in drawn.values() for name in made}),
+            sections=_sections(page, {name for made in drawn.values() for name in made}),
             uncharted=[head.name for head in heads[_CHARTED:]],
             severities=figures.severities,
-            settings=_settings(figures),
             files=_files(figures),
             style=Markup(style),  # noqa: S704 - our own file
             script=Markup(script),  # noqa: S704 - our own file
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-            data=Markup(deals_json(figures)),  # noqa: S704 - JSON without "<"
+            data=Markup(page.data),  # noqa: S704 - JSON without "<"
         )
     )
     path.write_text(text, encoding="utf-8")
+
+
+def _of_account(figures: Summed) -> _Page:
+    assert isinstance(figures, Figures)  # noqa: S101 - there are two kinds
+    pipeline = figures.pipeline
+    return _Page(
+        title=pipeline.account or "Capsule account",
+        read=f"read from Capsule on {pipeline.loaded_at:%Y-%m-%d %H:%M} UTC",
+        cautions=[pipeline.caution] if pipeline.caution else [],
+        found_at="findings",
+        tables=tables(figures),
+        lead="projection",
+        settings=_settings(figures),
+        data=deals_json(figures),
+    )
+
+
+def _of_group(figures: GroupFigures) -> _Page:
+    parts = group_parts(figures)
+    days = sorted({*figures.view.days.values()})
+    ends = " to ".join(day_words(f"{day}") for day in dict.fromkeys((days[0], days[-1])))
+    return _Page(
+        title=f"group of {counted(len(figures.view.days), 'account')}",
+        read=f"from snapshots of {ends}",
+        cautions=group_cautions(figures),
+        found_at="quality",
+        tables=[part.table for part in parts if part.table is not None],
+        lead="projection" if figures.projected is not None else "forecast",
+        settings=_settings(figures),
+        data=accounts_json(figures, parts),
+    )
 
 
 @dataclass(frozen=True)
@@ -105,11 +172,12 @@ class _Section:
     table: Table | None = None
 
 
-def _sections(figures: Figures, drawn: set[str]) -> list[_Section]:
-    """Put tables and charts together, in the order of the page."""
+def _sections(page: _Page, drawn: set[str]) -> list[_Section]:
+    """Put tables and charts together, in the order of the page; the leading chart stands before."""
+    beside = drawn - {page.lead}
     laid = [
-        _Section(table.key, table.title, table.key if table.key in drawn else "", table)
-        for table in tables(figures)
+        _Section(table.key, table.title, table.key if table.key in beside else "", table)
+        for table in page.tables
     ]
     places = [section.key for section in laid]
     if "changes" in drawn and "changes" not in places:
@@ -117,7 +185,9 @@ def _sections(figures: Figures, drawn: set[str]) -> list[_Section]:
         places = [section.key for section in laid]
     if "revenue" in drawn:
         revenue = _Section("revenue", "Revenue", "revenue")
-        laid.insert(places.index("categories") + 1, revenue)
+        after = "categories" if "categories" in places else "milestones"
+        at = places.index(after) + 1 if after in places else len(laid)
+        laid.insert(at, revenue)
     return laid
 
 
@@ -136,14 +206,14 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _files(figures: Figures) -> list[str]:
+def _files(figures: Summed) -> list[str]:
     """Name the CSV files that are written beside the page, in the order of its tables."""
     files = [sheet.file for sheet in figures.sheets]
     first = [file for file in _FIRST if file in files]
     return [f"{file}.csv" for file in [*first, *(file for file in files if file not in first)]]
 
 
-def _settings(figures: Figures) -> list[tuple[str, str]]:
+def _settings(figures: Summed) -> list[tuple[str, str]]:
     """Say in words how the figures were made."""
     options = figures.options
     correlation = (
@@ -152,7 +222,11 @@ def _settings(figures: Figures) -> list[tuple[str, str]]:
         else f"deals rise and fall together with a correlation of {options.correlation:g}"
     )
     return [
-        ("Deals", options.selection or "all opportunities of the account"),
+        (
+            "Deals",
+            options.selection
+            or f"all opportunities of {'the account' if figures.lists_deals else 'each account'}",
+        ),
         (
             "Probability",
             "as stated in Capsule"
@@ -160,18 +234,24 @@ def _settings(figures: Figures) -> list[tuple[str, str]]:
             else "corrected by what earlier deals became",
         ),
         ("Overdue deals", _POLICIES[options.overdue]),
-        (
-            "Weighted ranges",
-            (
-                "P10 to P90, what the sum would be if every stated probability and date were right;"
-                f" {correlation}"
-            ),
+        *(
+            [
+                (
+                    "Weighted ranges",
+                    (
+                        "P10 to P90, what the sum would be if every stated probability and date "
+                        f"were right; {correlation}"
+                    ),
+                )
+            ]
+            if options.ranges
+            else []
         ),
         ("Fiscal year", f"begins in {pd.Timestamp(2000, options.fiscal_year_start, 1):%B}"),
         (
             "Currencies",
             "converted where a rate is known; each has its own figures"
-            if figures.rates is not None
+            if figures.converted
             else "never added together; each has its own figures",
         ),
     ]

@@ -14,17 +14,18 @@ import pandas as pd
 
 from capsule_analytics._words import compact_number, currency_name, format_money, period_words
 
-from ._figures import in_currency
+from ._summed import in_currency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._figures import Figures, Headline
+    from ._summed import Headline, Summed
 
 _PAST_MONTHS = 24
 _PAST_PERIODS = 6
 _LABELS = 9
 _WORDS_WIDE = 72
+_LABEL_WIDE = 60
 _STEPS = (1, 2, 2.5, 5, 10)
 _TICKS = 4
 
@@ -69,12 +70,15 @@ class Slot:
         What is drawn.
     chosen
         What it stands for among the deals, as in the address of the page; empty for nothing.
+    key
+        Its period or part, by which the figures of one account are found.
     """
 
     label: str
     words: str
     marks: tuple[Mark, ...]
     chosen: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class Chart:
     ranges
         What its ranges are called.
     least
-        How many pixels a column is wide at least; a chart that does not fit scrolls.
+        How many pixels a column is wide at least, its label apart; a chart that does not fit
+        scrolls.
     """
 
     key: str
@@ -151,6 +156,11 @@ class Chart:
         fits = (1, 2, 3, 6, 12)
         return next((n for n in fits if len(self.slots) / n <= _LABELS), fits[-1])
 
+    @property
+    def wide(self) -> int:
+        """How many pixels a column is wide at least, so that its label fits, too."""
+        return max(self.least, math.ceil(_LABEL_WIDE / self.every))
+
     def drawn(self, slot: Slot) -> list[Drawn]:
         """Place the marks of a column; none for an amount that is not known."""
         placed = [(mark, self._place(mark.high), self._place(mark.low)) for mark in slot.marks]
@@ -192,7 +202,7 @@ class _Money:
         return format_money(amount, self.currency, whole=True)
 
 
-def projection_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
+def projection_chart(figures: Summed, head: Headline, key: str) -> Chart | None:
     """Draw what was won in each of the last months, and what will probably be in the coming."""
     if figures.projected is None:
         return None
@@ -244,24 +254,32 @@ def projection_chart(figures: Figures, head: Headline, key: str) -> Chart | None
     return Chart(f"{key}-projection", title, told, tuple(slots))
 
 
-def forecast_chart(figures: Figures, head: Headline, key: str) -> Chart:
+def forecast_chart(figures: Summed, head: Headline, key: str) -> Chart:
     """Draw won and weighted by close period, with what the sum would be if all were right."""
     money = _Money(head.currency)
-    table, period = _recent(in_currency(figures.forecast_total, head.currency))
+    table, period = recent(in_currency(figures.forecast_total, head.currency))
+
+    def ranged(row: dict[Any, Any]) -> str:
+        if not figures.options.ranges:
+            return ""
+        return (
+            f"; if every stated probability and date were right {money(row['p10'])} to "
+            f"{money(row['p90'])} (P10 to P90)"
+        )
+
     slots = tuple(
         Slot(
             _period(row[period]),
             f"{_period(row[period])}: {money(row['won_value'])} won, "
             f"{row['open_deals']:,} open deal{'' if row['open_deals'] == 1 else 's'} of "
-            f"{money(row['open_value'])}, weighted {money(row['weighted_value'])}; if every "
-            f"stated probability and date were right {money(row['p10'])} to {money(row['p90'])} "
-            "(P10 to P90)",
+            f"{money(row['open_value'])}, weighted {money(row['weighted_value'])}{ranged(row)}",
             (
                 Mark("won", 0.0, row["won_value"]),
                 Mark("weighted", row["won_value"], row["won_value"] + row["weighted_value"]),
-                Mark("range", row["p10"], row["p90"]),
+                *([Mark("range", row["p10"], row["p90"])] if figures.options.ranges else []),
             ),
-            f"status=any&period={_code(row[period])}",
+            f"status=any&period={code(row[period])}" if figures.lists_deals else "",
+            code(row[period]),
         )
         for row in table.to_dict("records")
     )
@@ -277,11 +295,11 @@ def forecast_chart(figures: Figures, head: Headline, key: str) -> Chart:
     return Chart(f"{key}-forecast", title, told, slots, ranges=_IF_RIGHT)
 
 
-def revenue_chart(figures: Figures, head: Headline, key: str) -> Chart:
+def revenue_chart(figures: Summed, head: Headline, key: str) -> Chart:
     """Draw revenue in the period in which it is earned."""
     money = _Money(head.currency)
     revenue = in_currency(figures.revenue_total, head.currency)
-    table, period = _recent(revenue)
+    table, period = recent(revenue)
     slots = tuple(
         Slot(
             _period(row[period]),
@@ -291,6 +309,7 @@ def revenue_chart(figures: Figures, head: Headline, key: str) -> Chart:
                 Mark("won", 0.0, row["won_value"]),
                 Mark("weighted", row["won_value"], row["won_value"] + row["weighted_value"]),
             ),
+            key=code(row[period]),
         )
         for row in table.to_dict("records")
     )
@@ -304,11 +323,11 @@ def revenue_chart(figures: Figures, head: Headline, key: str) -> Chart:
     return Chart(f"{key}-revenue", title, told, slots)
 
 
-def change_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
+def change_chart(figures: Summed, head: Headline, key: str) -> Chart | None:
     """Draw the bridge from an earlier day's open pipeline to today's."""
-    if figures.options.changes is None:
+    if figures.changes is None:
         return None
-    bridge = in_currency(figures.options.changes, head.currency)
+    bridge = in_currency(figures.changes, head.currency)
     if bridge.empty:
         return None
     money = _Money(head.currency)
@@ -328,7 +347,7 @@ def change_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
             ends = sorted((running, running + amount))
             running, mark = running + amount, Mark("more" if amount >= 0 else "less", *ends)
         count = f"{row['deals']:,} deal{'' if row['deals'] == 1 else 's'}"
-        slots.append(Slot(name, f"{name}: {money(amount)}, {count}", (mark,)))
+        slots.append(Slot(name, f"{name}: {money(amount)}, {count}", (mark,), key=part))
     value = bridge.set_index(bridge["part"].astype("object"))["value"]
     parts = ", ".join(
         f"{name.replace('_', ' ')} {money(amount)}"
@@ -344,7 +363,7 @@ def change_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
     return Chart(f"{key}-changes", title, told, tuple(slots), note, base, least=_WORDS_WIDE)
 
 
-def track_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
+def track_chart(figures: Summed, head: Headline, key: str) -> Chart | None:
     """Draw past projections of each month, and what came."""
     record = figures.track
     if record is None:
@@ -374,7 +393,7 @@ def track_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
     return Chart(f"{key}-track", f"Track record by month, {money.name}", told, slots)
 
 
-def target_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
+def target_chart(figures: Summed, head: Headline, key: str) -> Chart | None:
     """Draw won and expected value beside each target."""
     if figures.attainment_periods is None:
         return None
@@ -401,7 +420,7 @@ def target_chart(figures: Figures, head: Headline, key: str) -> Chart | None:
     return Chart(f"{key}-targets", title, told, tuple(slots), least=_WORDS_WIDE)
 
 
-def charts(figures: Figures, head: Headline, key: str) -> dict[str, Chart]:
+def charts(figures: Summed, head: Headline, key: str) -> dict[str, Chart]:
     """Lay out the charts of one currency, by the section in which they stand.
 
     Parameters
@@ -424,7 +443,7 @@ def charts(figures: Figures, head: Headline, key: str) -> dict[str, Chart]:
     return {name: chart for name, chart in made.items() if chart is not None}
 
 
-def _recent(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+def recent(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Return the last periods and the coming ones, and what the periods are called."""
     period = str(table.columns[0])
     now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
@@ -436,7 +455,7 @@ def _period(period: pd.Period) -> str:
     return "undated" if pd.isna(period) else period_words(period)
 
 
-def _code(period: pd.Period) -> str:
+def code(period: pd.Period) -> str:
     return "undated" if pd.isna(period) else str(period)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,11 +84,16 @@ def deals_json(figures: Figures) -> str:
         "texts": texts,
         "columns": columns,
     }
-    written = json.dumps(island, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return written(island)
+
+
+def written(island: dict[str, Any]) -> str:
+    """Write JSON that may stand in a ``script`` element."""
+    text = json.dumps(island, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     # In a script element only "</script" and "<!--" could end or change what is read.
-    escaped = written.replace("<", "\\u003c")
-    # Half of a surrogate pair cannot be written; line separators end a line for old scripts.
-    return "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in escaped)
+    escaped = text.replace("<", "\\u003c")
+    # Half of a surrogate pair cannot be written.
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", escaped)
 
 
 _LEFT_OUT = -(2**62)

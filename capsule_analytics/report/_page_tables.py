@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
@@ -38,6 +38,7 @@ _LARGEST = 10
 _NEEDS = 25
 _PRINTED = 6
 _PRINTED_FEW = 4
+_SEVERITIES = ("error", "warning", "info")
 Order = Sequence[str | None]
 """Currencies as they stand in the page."""
 
@@ -264,14 +265,14 @@ def tables(figures: Figures) -> list[Table]:
         ),
         owner_table(figures, order),
         plain_table(
-            "win_rates_by_owner", "Win rate by owner", figures.win_rates_by_owner, order, _WIN_RATE
+            "win_rates_by_owner", "Win rate by owner", figures.win_rates_by_owner, order, WIN_RATE
         ),
         plain_table(
             "win_rates_by_quarter",
             "Win rate by quarter",
             None if (rates := figures.win_rates_by_quarter) is None else rates.iloc[::-1],
             order,
-            _WIN_RATE,
+            WIN_RATE,
         ),
         plain_table(
             "lost_reasons",
@@ -293,14 +294,14 @@ def tables(figures: Figures) -> list[Table]:
         plain_table("slippage", "Slippage by owner", figures.slippage_by_owner, order),
         None if attainment is None else target_table(attainment),
         track_table(figures, order),
-        quality_table(figures),
+        quality_table(figures.quality_by_owner, "owner"),
         findings_table(figures.pipeline),
         None if figures.rates is None else rate_table(figures.rates),
     ]
     return [table for table in laid if table is not None]
 
 
-_WIN_RATE = (
+WIN_RATE = (
     "Won of won and lost; lost deals whose reason is left out of conversion do not count, except "
     "where all are counted."
 )
@@ -310,7 +311,7 @@ def track_table(figures: Figures, order: Order) -> Table | None:
     """Show past projections of each month beside what came, the last first."""
     if figures.track is None:
         return None
-    rows = figures.track.assign(place=_places(figures.track, order))
+    rows = figures.track.assign(place=places(figures.track, order))
     rows = rows.sort_values(["place", "month"], ascending=[True, False], kind="stable")
     rows = rows.assign(held=np.where(rows["inside"], "inside", "outside"))
     columns = [
@@ -329,32 +330,36 @@ def track_table(figures: Figures, order: Order) -> Table | None:
     )  # fmt: skip
 
 
-def forecast_table(table: pd.DataFrame, options: Options) -> Table:
+def forecast_table(
+    table: pd.DataFrame, options: Options, *, lists_deals: bool = True, file: str = "forecast.csv"
+) -> Table:
     """Show the forecast from the as-of period on."""
-    period, now, rows = _ahead(table)
+    period, now, rows = ahead(table)
+    chooses = "status=any&period" if lists_deals else ""
     columns = [
-        Column(period, period.capitalize(), "period", chooses="status=any&period"),
+        Column(period, period.capitalize(), "period", chooses=chooses),
         Column("currency", "Currency", "currency"),
         Column("open_deals", "Open deals", "count"),
         Column("open_value", "Open", "money"),
         Column("weighted_value", "Weighted", "money"),
         Column("won_value", "Won", "money"),
         Column("expected_value", "Expected", "money"),
-        Column("p10", "P10", "money"),
-        Column("p90", "P90", "money"),
     ]
+    ranges = ""
+    if options.ranges:
+        columns += [Column("p10", "P10", "money"), Column("p90", "P90", "money")]
+        ranges = "; P10 to P90 would be its range if every probability and date were right"
     if options.target is not None:
         columns.append(Column("chance", f"Chance of {whole_number(options.target)}", "percent"))
     note = (
-        f"From {period_text(now)} on; earlier {period}s are in forecast.csv. "
-        "Expected is won plus weighted; P10 to P90 would be its range if every probability and "
-        "date were right."
+        f"From {period_text(now)} on; earlier {period}s are in {file}. "
+        f"Expected is won plus weighted{ranges}."
     )
     title = f"Weighted forecast by close {period}"
-    return shown("forecast", title, rows, columns, note=note, file="forecast.csv")
+    return shown("forecast", title, rows, columns, note=note, file=file)
 
 
-def _ahead(table: pd.DataFrame) -> tuple[str, pd.Period, pd.DataFrame]:
+def ahead(table: pd.DataFrame) -> tuple[str, pd.Period, pd.DataFrame]:
     """Return the kind of period of a table, the one that is running, and the rows from it on."""
     period = str(table.columns[0])
     now = pd.Period(table.attrs["as_of"], freq=table[period].dt.freq)
@@ -364,7 +369,7 @@ def _ahead(table: pd.DataFrame) -> tuple[str, pd.Period, pd.DataFrame]:
 
 def category_table(categories: pd.DataFrame) -> Table:
     """Show what is won, committed, likely and open from the as-of period on."""
-    period, _, rows = _ahead(categories)
+    period, _, rows = ahead(categories)
     columns = [
         Column(period, period.capitalize(), "period"),
         Column("currency", "Currency", "currency"),
@@ -386,7 +391,7 @@ def category_table(categories: pd.DataFrame) -> Table:
 
 def change_table(changed_deals: pd.DataFrame, order: Order) -> Table:
     """List the deals behind the bridge."""
-    rows = changed_deals.assign(place=_places(changed_deals, order))
+    rows = changed_deals.assign(place=places(changed_deals, order))
     rows = rows.sort_values("place", kind="stable")
     rows = rows.assign(part=rows["part"].astype(object).str.replace("_", " "))
     columns = [
@@ -427,7 +432,7 @@ def owner_table(figures: Figures, order: Order) -> Table:
     """Show what each owner has won and expects this quarter, and holds open."""
     rows = figures.owners
     rows = rows[(rows["open_deals"] > 0) | (rows["expected_value"] != 0)]
-    rows = _by_size(rows, "weighted_value", order)
+    rows = by_size(rows, "weighted_value", order)
     columns = [
         Column("owner", "Owner", chooses="owner"),
         Column("currency", "Currency", "currency"),
@@ -446,7 +451,7 @@ def milestone_table(figures: Figures, order: Order) -> Table:
     """Show the open deals at each milestone, in the account's order."""
     rows = figures.milestones
     rows = rows[rows["open_deals"] > 0]
-    rows = rows.assign(place=_places(rows, order)).sort_values("place", kind="stable")
+    rows = rows.assign(place=places(rows, order)).sort_values("place", kind="stable")
     columns = [
         Column("milestone", "Milestone", chooses="milestone"),
         Column("currency", "Currency", "currency"),
@@ -496,7 +501,7 @@ def deal_table(figures: Figures, order: Order) -> Table:
     frame = figures.open_deals
     prefix = links(figures)
     rows = frame.assign(late=np.where(frame["late"], "overdue", "")).dropna(subset=["tcv"])
-    rows = _by_size(rows, "tcv", order).groupby("place").head(_LARGEST)
+    rows = by_size(rows, "tcv", order).groupby("place").head(_LARGEST)
     rows = rows.assign(link=[f"{prefix}{number}" if prefix else None for number in rows["id"]])
     columns = [
         Column("id", "Id", "id"),
@@ -532,7 +537,7 @@ def need_table(figures: Figures, order: Order) -> Table:
         Column("reason", "Why"),
     ]
     note = "At stake is TCV times the chance that the deal is won."
-    rows = _by_size(needs, "stake", order)
+    rows = by_size(needs, "stake", order)
     rows = pd.concat([part.head(_NEEDS) for _, part in rows.groupby("place")] or [rows])
     table = shown("needs", "Deals that need someone", rows, columns, note=note, printed=_PRINTED)
     return replace(table, left=len(needs) - len(table.rows), file="attention.csv")
@@ -571,6 +576,7 @@ _ASIDE = {
         Column("average_won", "Average won", "money"),
         Column("cycle_days", "Days to win", "days"),
         Column("velocity", "Velocity a day", "money", bar=True),
+        Column("account", "Account", chooses="account"),
         Column("pushed", "Pushed out", "count"),
         Column("mean_days", "Days later, mean", "days", bar=True),
     )
@@ -579,15 +585,33 @@ _ASIDE = {
 
 
 def plain_table(
-    key: str, title: str, frame: pd.DataFrame | None, order: Order, note: str = ""
+    key: str,
+    title: str,
+    frame: pd.DataFrame | None,
+    order: Order,
+    note: str = "",
+    *,
+    rows: int = _ROWS,
+    file: str = "",
+    labels: Mapping[str, str] | None = None,
+    chooses: bool = True,
 ) -> Table | None:
     """Show a frame as it is, in the columns that are known here; None where there is none."""
     if frame is None or frame.empty:
         return None
     if "currency" in frame.columns:
-        frame = frame.assign(place=_places(frame, order)).sort_values("place", kind="stable")
+        frame = frame.assign(place=places(frame, order)).sort_values("place", kind="stable")
     columns = [_ASIDE[name] for name in map(str, frame.columns) if name in _ASIDE]
-    return shown(key, title, frame, columns, note=note, printed=_PRINTED_FEW)
+    named = labels or {}
+    columns = [
+        replace(
+            column,
+            label=named.get(column.name, column.label),
+            chooses=column.chooses if chooses else "",
+        )
+        for column in columns
+    ]
+    return shown(key, title, frame, columns, note=note, file=file, rows=rows, printed=_PRINTED_FEW)
 
 
 def age_table(figures: Figures, order: Order) -> Table | None:
@@ -607,7 +631,7 @@ def age_table(figures: Figures, order: Order) -> Table | None:
         at = age == one
         counts = np.bincount(number[at], rows["open_deals"].to_numpy()[at], len(table))
         table[f"age {one}"] = counts.astype(np.int64)
-    table = table.assign(place=_places(table, order)).sort_values("place", kind="stable")
+    table = table.assign(place=places(table, order)).sort_values("place", kind="stable")
     several = len(table["pipeline"].unique()) > 1
     columns = [
         *([Column("pipeline", "Pipeline", chooses="pipeline")] if several else []),
@@ -620,33 +644,39 @@ def age_table(figures: Figures, order: Order) -> Table | None:
     return shown("ageing", "Ageing", table, columns, note=note, printed=_PRINTED_FEW)
 
 
-def quality_table(figures: Figures) -> Table | None:
+def quality_table(
+    found: pd.DataFrame, whose: str, *, note: str = "", file: str = ""
+) -> Table | None:
     """Show who has to mend what, those with the most findings first."""
-    found = figures.quality_by_owner
     if found.empty:
         return None
-    owner = found["owner"].astype("object").where(found["owner"].notna(), None)
-    what = found["check"].astype("object").str.replace("_", " ")
-    parts = found.assign(
-        owner=owner, what=[f"{name} ({n:,})" for name, n in zip(what, found["deals"], strict=True)]
-    )
-    groups = parts.groupby("owner", dropna=False, sort=False)
-    rows = groups.agg(deals=("deals", "sum"), what=("what", "; ".join)).reset_index()
-    for severity in ("error", "warning", "info"):
-        counted = parts["deals"].where(parts["severity"] == severity, 0)
-        rows[severity] = counted.groupby(owner, dropna=False, sort=False).sum().to_numpy()
-    rows = rows.sort_values(
-        ["error", "warning", "info"], ascending=False, kind="stable"
-    ).reset_index(drop=True)
     columns = [
-        Column("owner", "Owner", chooses="owner"),
+        Column(whose, whose.capitalize(), chooses=whose),
         Column("error", "Errors", "count"),
         Column("warning", "Warnings", "count"),
         Column("info", "Notes", "count"),
         Column("what", "What to mend"),
     ]
-    title = "Data quality by owner"
-    return shown("quality", title, rows, columns, rows=_FINDINGS, printed=_PRINTED_FEW)
+    title = f"Data quality by {whose}"
+    rows = to_mend(found, whose)
+    return shown(
+        "quality", title, rows, columns, note=note, file=file, rows=_FINDINGS, printed=_PRINTED_FEW
+    )
+
+
+def to_mend(found: pd.DataFrame, whose: str) -> pd.DataFrame:
+    """Count the findings of each owner or account by severity, and name them in a sentence."""
+    owner = found[whose].astype("object").where(found[whose].notna(), None)
+    what = found["check"].astype("object").str.replace("_", " ")
+    parts = found.assign(
+        whose=owner, what=[f"{name} ({n:,})" for name, n in zip(what, found["deals"], strict=True)]
+    )
+    for severity in _SEVERITIES:
+        parts[severity] = parts["deals"].where(parts["severity"] == severity, 0)
+    sums = dict.fromkeys(_SEVERITIES, "sum")
+    groups = parts.groupby("whose", dropna=False, sort=False)
+    held = groups.agg({**sums, "what": "; ".join}).reset_index(names=whose)
+    return held.sort_values([*_SEVERITIES], ascending=False, kind="stable", ignore_index=True)
 
 
 def findings_table(pipeline: Pipeline) -> Table:
@@ -677,14 +707,14 @@ def findings_table(pipeline: Pipeline) -> Table:
     )
 
 
-def _places(rows: pd.DataFrame, order: Order) -> pd.Series:
+def places(rows: pd.DataFrame, order: Order) -> pd.Series:
     """Give each row the place of its currency in the page."""
-    places = {currency: place for place, currency in enumerate(order)}
+    known = {currency: place for place, currency in enumerate(order)}
     column = rows["currency"].astype("object")
-    return column.where(column.notna(), None).map(lambda code: places.get(code, len(places)))
+    return column.where(column.notna(), None).map(lambda code: known.get(code, len(known)))
 
 
-def _by_size(rows: pd.DataFrame, amounts: str, order: Order) -> pd.DataFrame:
+def by_size(rows: pd.DataFrame, amounts: str, order: Order) -> pd.DataFrame:
     """Sort by currency, and by amount with the largest first."""
-    rows = rows.assign(place=_places(rows, order))
+    rows = rows.assign(place=places(rows, order))
     return rows.sort_values(["place", amounts], ascending=[True, False], kind="stable")

@@ -1,23 +1,22 @@
-"""The report on a portfolio: tables by account, and of all accounts together."""
+"""The report on a portfolio: the figures of a group and its accounts, as the same files."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import pandas as pd
-
-from capsule_analytics import forecast, history
 from capsule_analytics.portfolio import Portfolio, parted
 
-from ._csv import write_csv
-from ._figures import FORECAST_AMOUNTS, REVENUE_AMOUNTS, forecast_columns, whole_cents
-from ._folder import staged
+from ._group import GroupFigures
+from ._options import Options
+from ._report import write_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
     from pathlib import Path
     from typing import Unpack
+
+    import pandas as pd
 
     from capsule_analytics.portfolio import OnError, Summing
 
@@ -28,11 +27,11 @@ class Written(NamedTuple):
     Attributes
     ----------
     files
-        Its files.
+        Its files, charts first.
     total
         The forecast of all accounts together, as `Portfolio.by_month` returns it.
     left_out
-        The accounts that do not count: account, day, path, problem.
+        The accounts that are not in all figures: account, day, path, problem.
     """
 
     files: list[Path]
@@ -40,26 +39,25 @@ class Written(NamedTuple):
     left_out: pd.DataFrame
 
 
-def write_portfolio_report(
+def group_figures(
     path: str | Path,
-    folder: Path,
     *,
-    day: date | None = None,
-    changes_since: date | None = None,
+    day: date | str | None = None,
+    changes_since: date | str | None = None,
     by: Sequence[str] = (),
     on_error: OnError = "raise",
+    formats: tuple[str, ...] = ("png",),
+    html: bool = False,
+    xlsx: bool = False,
     inputs: Sequence[Path] = (),
-    placed: Callable[[], None] | None = None,
     **options: Unpack[Summing],
-) -> Written:
-    """Write the tables of many accounts into a folder.
+) -> GroupFigures:
+    """Take the figures of a report on a group from the export of its accounts.
 
     Parameters
     ----------
     path
         The folder of the export, or its address (see `capsule_analytics.portfolio.Portfolio`).
-    folder
-        Created if it does not exist; files of an earlier report in it are replaced, others stay.
     day
         Each account counts with its newest snapshot at or before it; None means the newest.
     changes_since
@@ -68,18 +66,81 @@ def write_portfolio_report(
         Further columns to group the forecast and the revenue schedule by.
     on_error
         Stop at an account that cannot be read, or skip it: it is then listed in left_out.csv.
-    inputs
-        Files that may not be replaced.
-    placed
-        As for `write_figures`.
+    formats, html, xlsx, inputs
+        As in `Options`.
     **options
         As for `Portfolio.by_month`; the ranges are given unless they are switched off.
 
     Returns
     -------
-    The files: forecast.csv, revenue.csv and, where asked for, changes.csv by account, the same
-    with _total in their names of all accounts, and left_out.csv (account, day, path, problem; often
-    empty).
+    The figures. Each is computed when it is first asked for, wherever the accounts are read.
+
+    Raises
+    ------
+    DataError
+        If there is no export.
+    ArgumentError
+        If an option is not valid, or no snapshot is so old.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import capsule_analytics as ca
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with ca.history.open_store(f"{folder.name}/history.duckdb") as store:
+    ...     store.record(ca.load_sample())
+    ...     files = store.export_parquet(f"{folder.name}/export")
+    >>> figures = group_figures(f"{folder.name}/export")
+    >>> figures.accounts[["currency", "open_deals", "open_value"]].head(2)
+      currency  open_deals  open_value
+    0      GBP         114  3391748.50
+    1      EUR          28   776998.75
+    >>> folder.cleanup()
+    """
+    portfolio = Portfolio(path, on_error=on_error)
+    viewing, how = parted(options)
+    before = None if changes_since is None else portfolio.on(changes_since)
+    made = Options(by=tuple(by), formats=formats, html=html, xlsx=xlsx, inputs=tuple(inputs), **how)
+    view = portfolio.on(day, **viewing)
+    return GroupFigures(view, made, before, viewing.get("home_currency"))
+
+
+def write_portfolio_report(
+    path: str | Path,
+    folder: Path,
+    *,
+    day: date | str | None = None,
+    changes_since: date | str | None = None,
+    by: Sequence[str] = (),
+    on_error: OnError = "raise",
+    formats: tuple[str, ...] = ("png",),
+    html: bool = False,
+    xlsx: bool = False,
+    inputs: Sequence[Path] = (),
+    placed: Callable[[], None] | None = None,
+    **options: Unpack[Summing],
+) -> Written:
+    """Write the report on many accounts into a folder.
+
+    Parameters
+    ----------
+    path
+        As for `group_figures`.
+    folder
+        Created if it does not exist; files of an earlier report in it are replaced, others stay.
+    day, changes_since, by, on_error, formats, html, xlsx, inputs
+        As for `group_figures`.
+    placed
+        As for `write_figures`.
+    **options
+        As for `group_figures`.
+
+    Returns
+    -------
+    The files: the charts forecast, revenue and, where asked for, changes of all accounts together;
+    report.html and report.xlsx where asked for; accounts.csv, win_rates.csv and data_quality.csv by
+    account; forecast.csv, revenue.csv and changes.csv by account, the same with _total in their
+    names of all accounts; and left_out.csv (account, day, path, problem; often empty).
 
     Raises
     ------
@@ -90,28 +151,9 @@ def write_portfolio_report(
     OSError
         If the folder cannot be written to; the old report is then as it was.
     """
-    portfolio = Portfolio(path, on_error=on_error)
-    viewing, how = parted(options)
-    placing = {
-        name: how[name] for name in ("period", "fiscal_year_start", "overdue") if name in how
-    }
-    view = portfolio.on(day, **viewing)
-    tables: dict[str, tuple[pd.DataFrame, Sequence[str]]] = {}
-    each: tuple[tuple[str, Literal["account"] | None], ...] = (("", "account"), ("_total", None))
-    for name, account in each:
-        groups = [*([] if account is None else [account]), *by]
-        total = forecast.by_month(view, by=groups, **{"ranges": True, **how})
-        revenue = forecast.revenue_schedule(view, by=groups, **placing)
-        tables["forecast" + name] = forecast_columns(total), FORECAST_AMOUNTS
-        tables["revenue" + name] = whole_cents(revenue), REVENUE_AMOUNTS
-        if changes_since is not None:
-            moves = history.changes(portfolio.on(changes_since), view, by=account)
-            tables["changes" + name] = moves, ("value",)
-    left_out = [found for table, _ in tables.values() for found in table.attrs["left_out"]]
-    unread = pd.DataFrame(left_out, columns=["account", "day", "path", "problem"]).drop_duplicates()
-    tables["left_out"] = unread, ()
-    with staged(folder, inputs, placed=placed) as staging:
-        for name, (table, amounts) in tables.items():
-            write_csv(table, staging / f"{name}.csv", amounts=amounts)
-        names = sorted(path.name for path in staging.iterdir())
-    return Written([folder / name for name in names], total, unread)
+    figures = group_figures(
+        path, day=day, changes_since=changes_since, by=by, on_error=on_error, formats=formats,
+        html=html, xlsx=xlsx, inputs=inputs, **options,
+    )  # fmt: skip
+    files = write_figures(figures, folder, placed=placed)
+    return Written(files, figures.forecast_in_groups, figures.left_out)

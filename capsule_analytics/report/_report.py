@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from capsule_analytics.schema import Pipeline
 
-    from ._figures import Figures
+    from ._summed import Summed
 
 _DPI = 144
 
@@ -48,14 +48,14 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
 
 
 def write_figures(
-    figures: Figures, folder: Path, *, placed: Callable[[], None] | None = None
+    figures: Summed, folder: Path, *, placed: Callable[[], None] | None = None
 ) -> list[Path]:
     """Write figures as the files of a report into a folder.
 
     Parameters
     ----------
     figures
-        What to report, as `figures_of` gives it.
+        What to report, as `figures_of` or `group_figures` gives it.
     folder
         Created if it does not exist. Files of an earlier report in it are replaced, or removed
         where this one has none of that name; other files stay.
@@ -95,7 +95,7 @@ def _order(path: Path) -> int:
     return (*(f".{suffix}" for suffix in FORMATS), ".html", ".xlsx", ".csv").index(path.suffix)
 
 
-def _write_charts(figures: Figures, folder: Path) -> None:
+def _write_charts(figures: Summed, folder: Path) -> None:
     from matplotlib import pyplot as plt  # noqa: PLC0415 - a second to import, needed here alone
 
     from capsule_analytics import plot  # noqa: PLC0415

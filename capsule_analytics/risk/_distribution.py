@@ -373,12 +373,18 @@ def quantiles_by(
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     rows: list[list[float]] = []
+    distribution((), (), correlation=correlation).quantile(list(quantiles))  # checks them
     for part in np.split(order, starts[1:]) if len(order) else []:
         is_part_open = part[is_open[part]]
+        won = float(np.nansum(tcv[part[is_won[part]]]))
+        if not len(is_part_open) and np.isfinite(won):  # most of the past of many accounts
+            sure = [] if target is None else [float(won >= target)]
+            rows.append([*(won for _ in quantiles), *sure])
+            continue
         total = distribution(
             tcv[is_part_open],
             probability[is_part_open],
-            won=float(np.nansum(tcv[part[is_won[part]]])),
+            won=won,
             correlation=correlation,
         )
         chance = [] if target is None else [total.chance_of(target)]

@@ -320,7 +320,7 @@ def test_too_little_history_to_correct_probabilities(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--portfolio", "x", "--sample"], "--sample is of no use with --portfolio"),
-        (["--portfolio", "x", "--html"], "--html is of no use with --portfolio"),
+        (["--portfolio", "x", "--snapshot"], "--snapshot is of no use with --portfolio"),
         (["--sample", "--no-ranges"], "--no-ranges is of no use without --portfolio"),
         (["--sample", "--missing-rate", "flag"], "is of no use without --home-currency"),
         (["--sample", "--store", "x.duckdb"], "--store is of no use with --sample"),

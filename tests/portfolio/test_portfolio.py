@@ -306,11 +306,11 @@ def test_the_report_of_a_portfolio(export: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "report").exists()
     files, total, left_out = write_portfolio_report(
         export, tmp_path / "report", home_currency="GBP", rates=RATES, on_error="skip",
-        changes_since=FIRST,
+        changes_since=FIRST, formats=(),
     )  # fmt: skip
     assert [file.name for file in files] == [
-        "changes.csv", "changes_total.csv", "forecast.csv", "forecast_total.csv", "left_out.csv",
-        "revenue.csv", "revenue_total.csv",
+        "accounts.csv", "changes.csv", "changes_total.csv", "data_quality.csv", "forecast.csv",
+        "forecast_total.csv", "left_out.csv", "revenue.csv", "revenue_total.csv", "win_rates.csv",
     ]  # fmt: skip
     text = {file.name: file.read_text(encoding="utf-8").splitlines() for file in files}
     assert text["revenue.csv"] == [

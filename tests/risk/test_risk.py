@@ -372,6 +372,17 @@ def test_quantiles_name_their_columns(deals: pd.DataFrame) -> None:
     assert table.loc[0, "p99.5"] == 2300  # 500 won, both open deals in
 
 
+@pytest.mark.parametrize("won", [0.0, 1234.56, -80.25, 3e15 / 7])
+def test_what_is_won_alone_is_as_its_distribution_has_it(won: float) -> None:
+    deals = pd.DataFrame({"month": [1], "tcv": [won], "probability": [1.0], "status": ["won"]})
+    (row,) = quantiles_by(deals, ["month"], target=1000).to_dict("records")
+    total = distribution([], [], won=won)
+    assert [row["p10"], row["p50"], row["p90"]] == total.quantile([0.1, 0.5, 0.9]).tolist()
+    assert row["chance"] == total.chance_of(1000)
+    with pytest.raises(ArgumentError, match="correlation"):
+        quantiles_by(deals, ["month"], correlation=2)
+
+
 def test_no_deals_give_an_empty_table(deals: pd.DataFrame) -> None:
     table = quantiles_by(deals.iloc[:0], ["month"], target=1)
     assert table.empty

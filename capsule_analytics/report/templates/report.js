@@ -1,7 +1,8 @@
 "use strict";
 (() => {
 const data = JSON.parse(document.getElementById("data").textContent);
-const { texts, columns } = data;
+// A page of one account has its deals; that of a group has the figures of its accounts.
+const { texts = {}, columns = { id: [] }, accounts = null } = data;
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
 const one = (selector, root = document) => root.querySelector(selector);
 const make = (tag, content = "", attributes = {}) => {
@@ -17,7 +18,7 @@ const PAGE = 25;
 const SELECTED = ["owner", "team", "pipeline", "milestone", "tag"];
 const CHOSEN = ["period", "reason", "late"];
 const LABELS = {
-  owner: "Owner", team: "Team", pipeline: "Pipeline", milestone: "Milestone", tag: "Tag",
+  account: "Account", owner: "Owner", team: "Team", pipeline: "Pipeline", milestone: "Milestone", tag: "Tag",
   period: "Closing in", reason: "Lost for", late: "Overdue", q: "Search",
 };
 const COLUMN_OF = { reason: "lost_reason" };
@@ -68,6 +69,17 @@ const everyRow = Array.from({ length: count }, (_, row) => row);
 const pick = (names) => Object.fromEntries(names.filter((name) => state[name]).map((name) => [name, state[name]]));
 const isFiltered = () => SELECTED.some((name) => state[name]);
 
+// The rows of a table of the group that are of one account, and of its currency where it has one.
+const rowsOf = (key, account, currency) => {
+  const table = data.tables[key];
+  const at = accounts.indexOf(account);
+  if (!table || at < 0) return [];
+  const rows = Array.from({ length: table.at[at + 1] - table.at[at] }, (_, row) => table.at[at] + row);
+  return rows.filter((row) => !currency || !table.columns.currency || textIn(table, "currency", row) === currency);
+};
+const textIn = (table, name, row) => (table.columns[name][row] < 0 ? data.none : table.texts[name][table.columns[name][row]]);
+const currenciesOf = (account) => rowsOf("accounts", account).map((row) => textIn(data.tables.accounts, "currency", row));
+
 const sum = (rows, placed) => {
   const [open, won] = ["open", "won"].map((name) => texts.status.indexOf(name));
   const total = {
@@ -101,7 +113,7 @@ const remember = () => {
     .map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
   history.replaceState(null, "", words ? `#${words}` : location.pathname + location.search);
 };
-const KNOWN = ["currency", "status", "q", "sort", ...SELECTED, ...CHOSEN];
+const KNOWN = ["currency", "account", "status", "q", "sort", ...SELECTED, ...CHOSEN];
 const recall = () => {
   if (!location.hash.includes("=")) return;
   const asked = parse(location.hash.slice(1));
@@ -119,6 +131,9 @@ for (const currency of currencies.length > 1 ? currencies : []) {
 }
 const showCurrency = () => {
   if (!currencies.includes(state.currency)) state.currency = currencies[0];
+  const held = state.account ? currenciesOf(state.account) : [];
+  if (held.length && !held.includes(state.currency)) state.currency = currencies.find((one) => held.includes(one)) ?? state.currency;
+  for (const tab of tabs.children) tab.hidden = held.length > 0 && !held.includes(tab.textContent);
   for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.textContent === state.currency));
   for (const element of all("[data-currency]")) element.hidden = element.dataset.currency !== state.currency;
   // The coming months stand at the right end.
@@ -149,9 +164,13 @@ for (const name of SELECTED) {
     ...[...names, ...missing].map((value) => make("option", value === data.none ? "none" : value, { value }))]);
   field(name, LABELS[name], select);
 }
-field("status", "Deals", make("select", [["", "open"], ["won", "won"], ["lost", "lost"], ["any", "open, won and lost"]]
+if (accounts) {
+  const name = (value) => make("option", value || data.none, { value, dir: "auto" });
+  field("account", LABELS.account, make("select", [make("option", "all together", { value: "" }), ...accounts.map(name)]));
+}
+if (!accounts) field("status", "Deals", make("select", [["", "open"], ["won", "won"], ["lost", "lost"], ["any", "open, won and lost"]]
   .map(([value, words]) => make("option", words, { value }))));
-field("q", "Search", make("input", "", { type: "search", placeholder: "name, party, id", size: 14 }));
+if (!accounts) field("q", "Search", make("input", "", { type: "search", placeholder: "name, party, id", size: 14 }));
 const reset = make("button", "Show all", { type: "button" });
 reset.addEventListener("click", () => change(Object.fromEntries(KNOWN.filter((name) => name !== "currency").map((name) => [name, ""]))));
 const chips = make("span", "", { class: "chips" });
@@ -166,20 +185,25 @@ const showFilters = () => {
     chip.addEventListener("click", () => change({ [name]: "" }));
     return chip;
   }));
-  reset.hidden = !KNOWN.some((name) => name !== "currency" && name !== "sort" && state[name]);
+  reset.hidden = accounts !== null || !KNOWN.some((name) => name !== "currency" && name !== "sort" && state[name]);
 };
 
 // A click on a column, a milestone, an owner or a reason shows the deals behind it.
 const choose = (words) => {
   const wanted = parse(words);
   change({ status: "", period: "", reason: "", ...wanted });
+  if (accounts) {
+    scrollTo(0, 0);
+    one("h2", sums).focus({ preventScroll: true });
+    return;
+  }
   const section = document.getElementById("deals");
   section.scrollIntoView({ block: "start" });
   one("h2", section).setAttribute("tabindex", "-1");
   one("h2", section).focus({ preventScroll: true });
 };
 for (const cell of all("tr[data-choose] td.choose")) {
-  const button = make("button", [...cell.childNodes], { type: "button", class: "link", title: "Show these deals" });
+  const button = make("button", [...cell.childNodes], { type: "button", class: "link", title: accounts ? "Show this account" : "Show these deals" });
   button.addEventListener("click", () => choose(cell.parentElement.dataset.choose));
   cell.append(button);
 }
@@ -226,7 +250,7 @@ addEventListener("scroll", () => { if (pointed) showTip(pointed); }, { passive: 
 // Sums of a selection: tiles, and the tables and chart whose figures are sums.
 const SUMMED = ["forecast", "milestones", "owners"];
 const sums = one(".sums");
-const tile = (name, figure, more = "") => make("div", [make("dt", name), make("dd", figure, { class: "figure" }),
+const tile = (name, figure, more = "", late = false) => make("div", [make("dt", name), make("dd", figure, { class: late ? "figure late" : "figure" }),
   ...(more ? [make("dd", more, { class: "muted" })] : [])], { class: "tile" });
 const whole = new Map(); // what the cells hold when nothing is filtered
 const before = (element, name) => {
@@ -234,6 +258,7 @@ const before = (element, name) => {
   return element.getAttribute(`data-whole-${name}`);
 };
 const showSums = () => {
+  if (accounts) { showAccount(); return; }
   const filtered = isFiltered();
   const rows = meeting({ currency: state.currency, ...pick(SELECTED) }, everyRow);
   document.body.classList.toggle("filtered", filtered);
@@ -291,35 +316,145 @@ const compact = (amount) => {
   const [size, unit] = [[1e9, "B"], [1e6, "M"], [1e3, "K"]].find(([least]) => amount >= least) ?? [1, ""];
   return `${Number((amount / size).toPrecision(3))}${unit}`;
 };
-const drawSums = (chart, rows) => {
+const drawSums = (chart, rows) => draw(chart, rows && all(".slot", chart).map((slot) => {
+  const total = sum(meeting(parse(slot.dataset.choose), rows), () => true);
+  return {
+    won: [0, total.won_value], weighted: [total.won_value, total.expected_value],
+    words: `selected deals: ${money(total.won_value, state.currency)} won, ${deals(total.open_deals)} open of ${money(total.open_value, state.currency)}, weighted ${money(total.weighted_value, state.currency)}`,
+  };
+}));
+// Draw other marks: for each slot the ends of its marks in cents, by their kinds, and its words.
+const draw = (chart, marks) => {
   const slots = all(".slot", chart);
-  const totals = rows && slots.map((slot) => sum(meeting(parse(slot.dataset.choose), rows), () => true));
   const labels = all(".axis span", chart);
   // Bars of a selection stand on the bottom line: those of negative amounts are not drawn.
   const lines = Math.max(labels.length - 1, 1);
-  const wanted = totals ? Math.max(...totals.map((total) => total.expected_value), 0) / 100 / lines : 0;
+  const highest = (slot) => Math.max(0, ...Object.values(slot).filter(Array.isArray).flat());
+  const wanted = marks ? Math.max(...marks.map(highest), 0) / 100 / lines : 0;
   const power = 10 ** Math.floor(Math.log10(wanted || 1));
   const step = [1, 2, 2.5, 5, 10].map((size) => size * power).find((size) => size >= wanted * 0.9999);
   labels.forEach((label, place) => {
     label.dataset.whole ??= label.textContent;
-    label.textContent = totals ? compact(step * place) : label.dataset.whole;
+    label.textContent = marks ? compact(step * place) : label.dataset.whole;
   });
   slots.forEach((slot, at) => {
-    const total = totals?.[at];
+    const ends = marks?.[at];
     const words = before(slot, "aria-label");
-    const ends = total && { won: [0, total.won_value], weighted: [total.won_value, total.expected_value] };
+    const place = (cents) => 100 - Math.max(0, cents / step / lines);
     for (const bar of all("rect:not(.hit)", slot)) {
-      const [y, height] = [before(bar, "y"), before(bar, "height")];
-      const [from, to] = (ends?.[bar.classList[0]] ?? [0, 0]).map((cents) => Math.max(0, cents / step / lines));
-      bar.setAttribute("y", total ? `${100 - Math.max(from, to)}%` : y);
-      bar.setAttribute("height", total ? `${Math.abs(to - from)}%` : height);
+      const [y, height, kind] = ["y", "height", "class"].map((name) => before(bar, name));
+      const [from, to] = (ends?.[kind] ?? ends?.bar ?? [0, 0]).map(place);
+      bar.setAttribute("y", ends ? `${Math.min(from, to)}%` : y);
+      bar.setAttribute("height", ends ? `${Math.abs(to - from)}%` : height);
+      bar.setAttribute("class", ends?.as ?? kind);
     }
-    for (const line of all(".range", slot)) line.style.display = total ? "none" : "";
-    slot.setAttribute("aria-label", total
-      ? `${words.split(":")[0]}, selected deals: ${money(total.won_value, state.currency)} won, ${deals(total.open_deals)} open of ${money(total.open_value, state.currency)}, weighted ${money(total.weighted_value, state.currency)}`
-      : words);
+    for (const line of all(".range", slot)) {
+      const [from, to] = [before(line, "y1"), before(line, "y2")];
+      line.style.display = ends && !ends.range ? "none" : "";
+      line.setAttribute("y1", ends?.range ? `${place(ends.range[1])}%` : from);
+      line.setAttribute("y2", ends?.range ? `${place(ends.range[0])}%` : to);
+    }
+    slot.setAttribute("aria-label", ends ? `${words.split(":")[0]}, ${ends.words}` : words);
   });
 };
+
+// One account of a group: its figures in place of the group's, in the same tables and charts.
+const READ = { // how the marks of a chart are read from the rows of its table
+  forecast: (get) => ({
+    won: [0, get("won_value")], weighted: [get("won_value"), get("won_value") + get("weighted_value")],
+    ...(get("p90") === null ? {} : { range: [get("p10"), get("p90")] }),
+    words: `${money(get("won_value"), state.currency)} won, ${deals(get("open_deals"))} open of ${money(get("open_value"), state.currency)}, weighted ${money(get("weighted_value"), state.currency)}`,
+  }),
+  revenue: (get) => ({
+    won: [0, get("won_value")], weighted: [get("won_value"), get("won_value") + get("weighted_value")],
+    words: `${money(get("won_value"), state.currency)} from won deals, ${money(get("weighted_value"), state.currency)} from open ones, weighted`,
+  }),
+};
+const marksOf = (key, chart) => {
+  const table = data.tables[key];
+  const rows = new Map(rowsOf(key, state.account, state.currency).map((row) => [textIn(table, "key", row), row]));
+  let running = 0;
+  return all(".slot", chart).map((slot) => {
+    const row = rows.get(slot.dataset.key);
+    const get = (name) => (table.columns[name] ? (row === undefined ? 0 : table.columns[name][row]) : null);
+    if (key !== "changes") return READ[key](get);
+    const end = ["opening", "closing"].includes(slot.dataset.key);
+    const from = end ? 0 : running;
+    running = end ? get("value") : running + get("value");
+    return {
+      bar: [from, running], as: end ? "total" : get("value") < 0 ? "less" : "more",
+      words: `${money(get("value"), state.currency)}, ${deals(get("deals"))}`,
+    };
+  });
+};
+const groupRows = new Map(!accounts ? [] : Object.keys(data.tables) // the rows of a table as the page came
+  .map((key) => [key, one(`#${key} table`)]).filter(([, table]) => table)
+  .map(([key, table]) => [key, [...table.tBodies[0].rows]]));
+const accountCell = (head, table, row) => {
+  const { name, kind } = head.dataset;
+  if (kind === "currency") return make("td", state.currency, { class: kind, "data-order": state.currency });
+  const value = table.columns[name]?.[row] ?? null;
+  if (kind === "text" || kind === "period") {
+    const written = value === null ? data.none : textIn(table, name, row);
+    return make("td", written, { class: kind, ...(kind === "text" ? { dir: "auto" } : {}), "data-order": written === data.none ? "" : written });
+  }
+  const written = value === null ? data.none
+    : kind === "money" ? money(value, state.currency) : kind === "percent" ? share(value) : value.toLocaleString("en-GB");
+  return make("td", written, { class: "num", "data-order": value === null ? "" : String(value) });
+};
+const showAccount = () => {
+  const { account } = state;
+  const chosen = account !== undefined && accounts.includes(account);
+  sums.hidden = !chosen;
+  document.body.classList.toggle("filtered", chosen);
+  // Of the group: what stands beside its accounts, and what its charts say in words.
+  all(".currencies, #exceptions, .chart .words, .chart > .note").forEach((part) => { part.hidden = chosen; });
+  for (const row of groupRows.get("accounts") ?? []) {
+    const is = chosen && parse(row.dataset.choose).account === account;
+    row.classList.toggle("chosen", is);
+    if (is) row.setAttribute("aria-current", "true"); else row.removeAttribute("aria-current");
+  }
+  for (const first of all(".first")) {
+    const room = chosen ? one(".drawn") : one(".card", first);
+    const chart = document.getElementById(first.dataset.chart);
+    if (chart && first.dataset.currency === state.currency) room.append(chart);
+    else if (chart) one(".card", first).append(chart);
+    first.hidden = chosen || first.dataset.currency !== state.currency;
+  }
+  for (const key of Object.keys(data.tables)) {
+    for (const chart of all("figure.chart")) {
+      if (chart.id === `c${currencies.indexOf(state.currency)}-${key}`) draw(chart, chosen ? marksOf(key, chart) : null);
+    }
+    const table = one(`#${key} table`);
+    if (!table || key === "accounts") continue;
+    const body = table.tBodies[0];
+    const held = data.tables[key];
+    const rows = chosen ? rowsOf(key, account, state.currency).filter((row) => !held.columns.past?.[row]) : [];
+    body.replaceChildren(...(chosen
+      ? rows.map((row) => make("tr", [...table.tHead.rows[0].cells].map((head) => accountCell(head, held, row))))
+      : groupRows.get(key)));
+  }
+  if (!chosen) return;
+  one("h2", sums).textContent = account || data.none;
+  one(".selection", sums).textContent = data.problems[accounts.indexOf(account)];
+  const [row] = rowsOf("accounts", account, state.currency);
+  const get = (name) => data.tables.accounts.columns[name]?.[row] ?? null;
+  const written = (name) => money(get(name), state.currency);
+  const range = (low, high) => (get(low) === null ? "" : `if all stated is right ${written(low)} to ${written(high)}`);
+  one(".tiles", sums).replaceChildren(...(row === undefined ? [] : [
+    tile(`Weighted for ${data.names.month}`, written("month_expected_value"), range("month_p10", "month_p90")),
+    tile(`Weighted for ${data.names.quarter}`, written("expected_value"), range("p10", "p90")),
+    tile(`Won in ${data.names.month}`, written("month_won_value")),
+    tile(`Won in ${data.names.quarter}`, written("won_value")),
+    tile("Open", written("open_value"), `${deals(get("open_deals"))}, weighted ${written("weighted_value")}`),
+    tile("Overdue", written("overdue_value"), `${deals(get("overdue_deals"))} open past the close date`, get("overdue_deals") > 0),
+  ]));
+};
+if (accounts) {
+  const back = make("button", "Back to the group", { type: "button", class: "screen" });
+  back.addEventListener("click", () => { change({ account: "" }); scrollTo(0, 0); });
+  one(".tools", sums).append(back);
+}
 
 // The table of deals.
 const COLUMNS = [
@@ -496,7 +631,7 @@ function change(more) {
 }
 one(".filter").open = innerWidth > 700;
 recall();
-one(".bar").hidden = !count;
+one(".bar").hidden = !count && !accounts?.length;
 show();
 addEventListener("hashchange", () => { recall(); show(); });
 })();
