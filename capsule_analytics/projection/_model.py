@@ -28,6 +28,7 @@ from ._evidence import (
     read,
 )
 from ._fit import Evidence, Fitted
+from ._known import NO_PRIOR, Prior
 from ._reasons import reasons_of
 from ._record import record_of, track_words
 from ._track import (
@@ -780,7 +781,7 @@ def _apply(
         arrays[column][position] = number
 
 
-def fit(pipelines: Pipeline | Iterable[Pipeline]) -> Projection:
+def fit(pipelines: Pipeline | Iterable[Pipeline], *, prior: Prior = NO_PRIOR) -> Projection:
     """Fit the projection of an account to its snapshots.
 
     Parameters
@@ -788,6 +789,9 @@ def fit(pipelines: Pipeline | Iterable[Pipeline]) -> Projection:
     pipelines
         One or more pipelines of one account, in any order; the newest is the one projected. Past
         month ends of which there is no snapshot are rebuilt from ``created_at`` and ``closed_at``.
+    prior
+        What other accounts of a group have told, as `Group.prior` gives it: what this one has
+        told too little of is drawn to what is usual among them, and not to no effect.
 
     Returns
     -------
@@ -805,7 +809,7 @@ def fit(pipelines: Pipeline | Iterable[Pipeline]) -> Projection:
     >>> model.basis.snapshots, model.basis.months_rebuilt > 0
     (19, True)
     """
-    return _fit(read(pipelines), {}, exact=True)
+    return _fit(read(pipelines), {}, exact=True, prior=prior)
 
 
 def rolling(pipelines: Iterable[Pipeline]) -> Iterator[Projection]:
@@ -835,13 +839,20 @@ def rolling(pipelines: Iterable[Pipeline]) -> Iterator[Projection]:
         yield _fit(read(ordered[:number]), kept, exact=False)
 
 
-def _fit(history: History, kept: dict[int, dict[int, Past]], *, exact: bool) -> Projection:
+def _fit(
+    history: History,
+    kept: dict[int, dict[int, Past]],
+    *,
+    exact: bool,
+    prior: Prior = NO_PRIOR,
+) -> Projection:
     """Fit to a history; past projections that are not kept yet are made, and kept."""
     evidence = Evidence.of(history)
     months = past_months(history)
-    fits = past_fits(evidence, [month for month in months if month not in kept])
+    fits = past_fits(evidence, [month for month in months if month not in kept], prior)
     kept |= pasts_of(evidence, fits)
-    fitted = evidence.fitted(history.today, fits[-1].hazards if fits else None, exact=exact)
+    start = fits[-1].hazards if fits else None
+    fitted = evidence.fitted(history.today, start, exact=exact, others=prior.at(history.today))
     pasts: dict[int, list[Past]] = {}
     for code in fitted.levels:
         series = monthly(evidence, code, months.stop)
