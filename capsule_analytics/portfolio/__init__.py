@@ -27,9 +27,10 @@ from __future__ import annotations
 from ._portfolio import Portfolio
 from ._portfolio import Summing as Summing
 from ._portfolio import parted as parted
+from ._project import GroupProjection
 from ._table import OnDay
 from ._table import OnError as OnError
 
-__all__ = ["OnDay", "Portfolio"]
+__all__ = ["GroupProjection", "OnDay", "Portfolio"]
 
 __dir__ = __all__.copy  # what completion offers

@@ -37,6 +37,12 @@ _REBUILT_MONTHS = 48
 _MOST_SIGHTINGS = 12_000
 _DAYS_A_MONTH = 365.25 / 12
 _UNSEEN = -2
+COLUMNS = (
+    *("status", "tcv", "probability", "currency", "created_at", "closed_at", "expected_close"),
+    *("last_stage_changed_at", "updated_at", "last_contacted_at", "milestone", "milestone_id"),
+    *("pipeline", "pipeline_id", "owner", "owner_id", "team", "team_id", "party", "party_id"),
+)
+"""The columns of the frame that a projection looks at."""
 
 
 def day_number(day: date) -> int:

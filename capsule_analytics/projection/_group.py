@@ -17,6 +17,7 @@ that the past is projected as it would have been.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -413,12 +414,34 @@ class Group:
         known = tuple(one.known(account) for one in self._as_of)
         return Prior(tuple(one for one in known if one is not ALONE))
 
-    def shock(self) -> tuple[int, Shock] | None:
-        """Give the shock that all share, and its first month; None where nobody taught."""
-        if not self._as_of:
-            return None
+    @cached_property
+    def _shock(self) -> tuple[int, Shock]:
+        """The last month that is over, and the shock that all share after it."""
         sums = self._as_of[-1].sums
-        return sums.first, sums.shock(sums.season())
+        return sums.first + len(sums.won) - 1, sums.shock(sums.season())
+
+    def shared(self, start: date, end: date) -> float:
+        """Tell how strongly a period is good or bad for all accounts together.
+
+        Parameters
+        ----------
+        start, end
+            The first day of the period, and the day after its last; whole months count.
+
+        Returns
+        -------
+        The variance of the factor on what may still be won, relative to the square of its mean.
+        """
+        if len(self.accounts) < 2 or not self._as_of:  # noqa: PLR2004 - one shares with nobody
+            return 0.0
+        last, shock = self._shock
+        ahead = np.arange(last + 1, int(month_of(day_number(end) - 1)) + 1)
+        weights = (ahead >= month_of(day_number(start))).astype(np.float64)
+        if not weights.any():
+            return 0.0
+        factors, mass = shock.factors(weights)
+        mean = float(factors @ mass)
+        return float(mass @ (factors - mean) ** 2) / mean**2
 
 
 def pool(lessons: Iterable[Lesson], day: date) -> Group:
