@@ -16,18 +16,21 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
-from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from projection import HORIZONS, markdown, monthly, naive, periods, projected, scores, summary
 from worlds import HALVES, World
-from worlds.account import Account
 from worlds.temperaments import HALVES as _HALVES
 from worlds.temperaments import _ordinary, first_day
 
 import capsule_analytics as ca
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from worlds.account import Account
 
 ACCOUNTS, GROUPS = 12, 4
 WON = 0.25
@@ -63,9 +66,7 @@ def _one_of(rng: np.random.Generator, base: Account, number: int) -> Account:
         )
         for kind in base.kinds
     )
-    return replace(
-        base, name=f"{base.name}-{number + 1}", seed=(*base.seed, number), kinds=kinds
-    )
+    return replace(base, name=f"{base.name}-{number + 1}", seed=(*base.seed, number), kinds=kinds)
 
 
 def score_group(half: str, number: int, draws: int) -> list[dict[str, Any]]:

@@ -111,7 +111,8 @@ def _entered(draw: np.random.Generator, end: date, number: int, size: float) -> 
 def _lived(draw: np.random.Generator, row: dict[str, Any], end: date, factor: float) -> float:
     """Let a deal live for a month; what it was won for."""
     stage = STAGES.index(row["milestone"])
-    day = end.replace(day=int(draw.integers(row["created_at"].day, end.day + 1)))         if row["created_at"].month == end.month and row["created_at"].year == end.year         else end.replace(day=int(draw.integers(1, end.day + 1)))
+    first = end.replace(day=1)
+    day = end.replace(day=int(draw.integers(max(row["created_at"], first).day, end.day + 1)))
     wins = min(WON_A_MONTH[stage] * factor, 0.9)
     luck = draw.random()
     if luck < wins + LOST_A_MONTH:

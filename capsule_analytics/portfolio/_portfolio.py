@@ -319,10 +319,15 @@ class Portfolio:
         view = self.on(day, **viewing)
         looked = max(unit.day for unit in view.chosen)
         asked = Asked.of(
-            looked, months, period=period, fiscal_year_start=fiscal_year_start, target=target
+            looked,
+            months,
+            period=period,
+            fiscal_year_start=fiscal_year_start,
+            target=target,
+            pooled=pooled,
         )
         units = [unit for unit in self._units if unit.day <= looked]
-        return project(view, units, asked, pooled=pooled)
+        return project(view, units, asked)
 
     def check(self, day: date | str | None = None) -> pd.DataFrame:
         """List what is wrong with the export, by reading all of it.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -64,7 +66,7 @@ class Done(NamedTuple):
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of each account: which periods.
+    """What is asked of each account.
 
     Attributes
     ----------
@@ -74,11 +76,14 @@ class Asked:
         The periods, numbered as `Placing.buckets` numbers them.
     target
         An amount whose chance is asked for.
+    pooled
+        Whether accounts learn from each other.
     """
 
     placing: Placing
     buckets: tuple[int, ...]
     target: float | None
+    pooled: bool
 
     @classmethod
     def of(
@@ -89,6 +94,7 @@ class Asked:
         period: Period,
         fiscal_year_start: int,
         target: float | None,
+        pooled: bool,
     ) -> Asked:
         """Choose the periods in which the months after a day lie."""
         if not isinstance(months, int | np.integer) or not 1 <= months <= LONGEST:
@@ -96,7 +102,7 @@ class Asked:
         placing = Placing.of(day, period=period, fiscal_year_start=fiscal_year_start)
         now = np.datetime64(day + timedelta(days=1), "M")
         numbers = placing.buckets((now + np.arange(months)).astype("datetime64[s]"))
-        return cls(placing, tuple(np.unique(numbers).tolist()), target)
+        return cls(placing, tuple(np.unique(numbers).tolist()), target, pooled)
 
     def days(self, bucket: int) -> tuple[date, date]:
         """Give the first day of a period, and the day after its last."""
@@ -177,7 +183,7 @@ def _project(pipelines: Sequence[Pipeline], prior: Prior, asked: Asked) -> Done:
     return Done(about, tuple(rows))
 
 
-def project(day: OnDay, units: Sequence[Unit], asked: Asked, *, pooled: bool) -> GroupProjection:
+def project(day: OnDay, units: Sequence[Unit], asked: Asked) -> GroupProjection:
     """Project the accounts of a portfolio on a day.
 
     Parameters
@@ -187,12 +193,14 @@ def project(day: OnDay, units: Sequence[Unit], asked: Asked, *, pooled: bool) ->
     units
         All its days up to then, by account and day.
     asked
-        Which periods.
-    pooled
-        Whether accounts learn from each other.
+        What is asked.
     """
     chosen = {unit.account: unit for unit in day.chosen}
-    days = {name: _month_ends([u for u in units if u.account == name]) for name in chosen}
+    days = {
+        name: _month_ends(list(of_account))
+        for name, of_account in groupby(units, key=attrgetter("account"))
+        if name in chosen
+    }
     largest = sorted(chosen.values(), key=lambda unit: (-unit.size, unit.account))[:_TEACHERS]
     looked = max(unit.day for unit in chosen.values())
     wanted = list(dict.fromkeys(("value", *NEEDED, *COLUMNS)))
@@ -206,7 +214,7 @@ def project(day: OnDay, units: Sequence[Unit], asked: Asked, *, pooled: bool) ->
     tell = Each(reading, partial(_project, asked=asked))
     nobody = projection.Prior()
     work = [
-        (of_account, (group.prior(name) if pooled else nobody,))
+        (of_account, (group.prior(name) if asked.pooled else nobody,))
         for name, of_account in days.items()
     ]
     result = day.run(tell, work, gathered)
@@ -320,7 +328,7 @@ class GroupProjection:
 
         Returns
         -------
-        The distribution: ``mean``, ``quantile``, ``cdf``, ``chance_of`` and what the mean is made of.
+        The distribution: ``mean``, ``quantile``, ``cdf``, ``chance_of``, and the parts of the mean.
 
         Raises
         ------
@@ -372,7 +380,9 @@ class GroupProjection:
             for row in one.rows
             if row.bucket == bucket and row.currency == currency
         ]
-        return total_of_shares(shares, self._group.shared(*self._asked.days(bucket)))
+        return total_of_shares(
+            shares, self._group.shared(*self._asked.days(bucket), pooled=self._asked.pooled)
+        )
 
 
 __all__ = ["Asked", "GroupProjection", "project"]

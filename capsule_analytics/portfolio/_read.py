@@ -136,8 +136,7 @@ class Reading:
         try:
             first, *others = self._frames(units)  # the first is empty
             frame = self._sum(pd.concat(others) if others else first)
-            if frame.set_index("day", append=True).index.has_duplicates:
-                raise DataError("has two deals of the same id on one day")
+            _each_once(frame)
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except (duckdb.Error, pa.ArrowException, OSError, DataError) as error:
@@ -224,6 +223,12 @@ class Reading:
         with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
             for unit, table in zip(held.values(), pool.map(fetch, held), strict=True):
                 yield framed(table, unit.account, unit.day.isoformat())
+
+
+def _each_once(frame: pd.DataFrame) -> None:
+    """Refuse a deal that is there twice on one day."""
+    if frame.set_index("day", append=True).index.has_duplicates:
+        raise DataError("has two deals of the same id on one day")
 
 
 @contextmanager

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
         def __call__(self, reading: Job, work: Sequence[Any], join: Join = ...) -> Result: ...
 
+
 OnError = Literal["raise", "skip"]
 MOVING = ("currency", "expected_close", "tcv", "status")
 """What `_changes.moved` looks at."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from ._evidence import WON, History, month_of
 from ._features import Design, design_for
+from ._known import ALONE, Known
 from ._new_business import (
     LAGS_TOLD,
     Kernel,
@@ -27,7 +28,6 @@ from ._new_business import (
     values_of,
     wins_of,
 )
-from ._known import ALONE, Known
 from ._open_deals import Hazards, Rows, fit_hazards, rows_of
 from ._shock import Season, Shock, filter_shocks, season_of
 

@@ -2,8 +2,8 @@ r"""What the accounts of a group learn from each other: small ones are drawn to 
 
 Of each account ``a`` the likelihood of its coefficients is kept as a normal one, with precision
 ``L_a`` and ``eta_a = L_a`` times its peak. Over the accounts the coefficients are taken as normal
-around a mean ``mu`` with standard deviations ``tau``, and ``mu`` as normal around the priors that an
-account by itself starts from. Both are found by an EM algorithm (Dempster, Laird & Rubin 1977;
+around a mean ``mu`` with standard deviations ``tau``, and ``mu`` as normal around the priors that
+an account by itself starts from. Both are found by an EM algorithm (Dempster, Laird & Rubin 1977;
 empirical Bayes: Efron & Morris 1975; Gelman et al., Bayesian Data Analysis, ch. 5). The prior of an
 account is what all others say of it: its own part is taken out of ``mu``, so that nothing counts
 twice.
@@ -18,20 +18,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from capsule_analytics.errors import ArgumentError
 
-from ._evidence import day_number, month_of, month_start, read
-from ._features import Feature
-from ._fit import Evidence, Months
-from ._known import ALONE, NO_PRIOR, OWN_SEASON, Centre, Known, Prior
-from ._new_business import USUAL, Experience, Wins, kernel_of
-from ._open_deals import Endings, spread_of
+from ._evidence import day_number, month_of
+from ._known import ALONE, OWN_SEASON, Centre, Known, Prior
+from ._lessons import lesson_days, without
+from ._new_business import Experience, Wins, kernel_of
+from ._open_deals import Endings
 from ._shock import USUAL_KINDS, Season, Shock, filter_shocks, season_of
-from ._track import LOOKED_BACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,14 +38,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from capsule_analytics.schema import Pipeline
+    from ._features import Feature
+    from ._fit import Months
+    from ._lessons import Lesson, Told
 
-    from ._fit import Fitted
-    from ._open_deals import Hazards
-
-_EVERY = 3
-# A month of a deal's life is seen from several months before, and counts about twice in all.
-_ONCE = 0.5
 # Accounts of a group are taken to be half as different as accounts are, which weighs as much as
 # two of them.
 _ALIKE, _ALIKE_COUNTS = 0.5, 4.0
@@ -57,129 +52,7 @@ _WINS_APART, _WINS_TOLD, _LEAST_APART, _MOST_APART = 0.5, 100.0, 0.01, 0.5
 # The variance of a month that accounts share and that they have for themselves, worth 25 wins².
 _SHARED, _OWN, _SHOCK_TOLD, _LEAST_OWN = 0.02, 0.03, 25.0, 0.005
 _KINDS_TOLD = 4.0
-
-
-@dataclass(frozen=True)
-class Told:
-    """What an account told up to a day.
-
-    Attributes
-    ----------
-    features
-        Those that other accounts may have too.
-    precision, weighed
-        Of their coefficients' likelihood, of winning and of losing, shapes (2, n, n) and (2, n):
-        the second derivative, and its product with the peak.
-    endings, months, wins
-        What it stands on, what past months brought, when entered deals were won.
-    """
-
-    features: tuple[Feature, ...]
-    precision: NDArray[np.float64]
-    weighed: NDArray[np.float64]
-    endings: Endings
-    months: Months
-    wins: Wins
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What an account can teach others; made by `lesson`.
-
-    Attributes
-    ----------
-    account
-        Its name.
-    told
-        What it told up to each of the days; None where it told nothing yet.
-    """
-
-    account: str
-    told: tuple[Told | None, ...]
-
-
-def lesson_days(day: date) -> tuple[int, ...]:
-    """Give the days as of which accounts teach, so that a year of the past can be looked back at.
-
-    Parameters
-    ----------
-    day
-        The day from which a group is looked at, the last of them.
-    """
-    today = day_number(day)
-    now = int(month_of(today + 1))
-    past = [int(month_start(now - back)) - 1 for back in range(LOOKED_BACK, 0, -_EVERY)]
-    return (*past, today)
-
-
-def lesson(pipelines: Pipeline | Iterable[Pipeline], day: date) -> Lesson:
-    """Learn what an account can teach others.
-
-    Parameters
-    ----------
-    pipelines
-        One or more pipelines of one account, as for `fit`.
-    day
-        The day from which the group is looked at; the same for all its accounts.
-
-    Returns
-    -------
-    What `pool` takes; some hundred kilobytes, whatever the size of the account.
-
-    Raises
-    ------
-    ArgumentError
-        As `fit` raises it.
-    """
-    history = read(pipelines)
-    evidence = Evidence.of(history)
-    told: list[Told | None] = []
-    fitted: Fitted | None = None
-    for number in lesson_days(day):
-        until = min(number, history.today)
-        if until < month_start(history.first) or not (history.deals.known <= until).any():
-            told.append(None)
-            continue
-        if fitted is None or fitted.today != until:
-            fitted = evidence.fitted(until, fitted.hazards if fitted else None)
-        told.append(_told(fitted))
-    return Lesson(history.account, tuple(told))
-
-
-def _told(fitted: Fitted) -> Told:
-    """Take what may be shared out of a fit: the likelihood, without the priors and the people."""
-    hazards = fitted.hazards
-    features = hazards.design.features
-    size = len(features)
-    spread = spread_of(hazards.design, hazards.centre)
-    prior = np.array([[f.win for f in features], [f.lose for f in features]])
-    precision = np.stack(
-        [hazards.curvature[:size, :size], hazards.curvature[size:, size:]]
-    ) - np.diag(spread**-2.0)
-    weighed = np.einsum("hij,hj->hi", precision, hazards.coef) + (hazards.coef - prior) / spread**2
-    names = [f.name for f in features]
-    own = np.array([f.group == "owner" or names.count(f.name) > 1 for f in features])
-    precision, weighed = _without(_ONCE * precision, _ONCE * weighed, own, prior, spread)
-    shared = tuple(f for f, of_own in zip(features, own, strict=True) if not of_own)
-    return Told(shared, precision, weighed, hazards.endings, fitted.months, fitted.wins)
-
-
-def _without(
-    precision: NDArray[np.float64],
-    weighed: NDArray[np.float64],
-    own: NDArray[np.bool_],
-    prior: NDArray[np.float64],
-    spread: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Integrate some coefficients out of a normal likelihood, under their priors."""
-    if not own.any():
-        return precision, weighed
-    inner = precision[:, own][:, :, own] + np.diag(spread[own] ** -2.0)
-    cross = precision[:, ~own][:, :, own]
-    gain = cross @ np.linalg.inv(inner)
-    pull = weighed[:, own] + prior[:, own] / spread[own] ** 2
-    rest = precision[:, ~own][:, :, ~own] - gain @ cross.transpose(0, 2, 1)
-    return rest, weighed[:, ~own] - np.einsum("hij,hj->hi", gain, pull)
+_HALF_LIFE = 24.0
 
 
 @dataclass(frozen=True)
@@ -232,7 +105,7 @@ def _coefficients(told: Sequence[Told], start: _Coefficients | None) -> _Coeffic
         alone = np.array([name not in at for name in names])
         prior = np.array([[f.win for f in one.features], [f.lose for f in one.features]])
         wide = np.array([f.spread for f in one.features])
-        precision, pull = _without(one.precision, one.weighed, alone, prior, wide)
+        precision, pull = without(one.precision, one.weighed, alone, prior, wide)
         where = np.array([at[name] for name in names if name in at], dtype=np.int64)
         likelihood[number][:, where[:, None], where[None, :]] = precision
         weighed[number][:, where] = pull
@@ -420,13 +293,15 @@ class Group:
         sums = self._as_of[-1].sums
         return sums.first + len(sums.won) - 1, sums.shock(sums.season())
 
-    def shared(self, start: date, end: date) -> float:
+    def shared(self, start: date, end: date, *, pooled: bool = True) -> float:
         """Tell how strongly a period is good or bad for all accounts together.
 
         Parameters
         ----------
         start, end
             The first day of the period, and the day after its last; whole months count.
+        pooled
+            Whether the accounts are drawn to the same level, and so are wrong about it together.
 
         Returns
         -------
@@ -441,7 +316,14 @@ class Group:
             return 0.0
         factors, mass = shock.factors(weights)
         mean = float(factors @ mass)
-        return float(mass @ (factors - mean) ** 2) / mean**2
+        variance = float(mass @ (factors - mean) ** 2) / mean**2
+        return variance + (self._level if pooled else 0.0)
+
+    @cached_property
+    def _level(self) -> float:
+        """Relative variance of the level that all are drawn to: that of a count of its wins."""
+        won = self._as_of[-1].sums.won
+        return 1.0 / (1.0 + float(won @ 0.5 ** (np.arange(len(won))[::-1] / _HALF_LIFE)))
 
 
 def pool(lessons: Iterable[Lesson], day: date) -> Group:
@@ -480,7 +362,7 @@ def pool(lessons: Iterable[Lesson], day: date) -> Group:
     """
     ordered = sorted(lessons, key=lambda one: one.account)
     names = [one.account for one in ordered]
-    if twice := [a for a, b in zip(names, names[1:], strict=False) if a == b]:
+    if twice := [a for a, b in pairwise(names) if a == b]:
         raise ArgumentError(f"two lessons are of the account {twice[0]!r}")
     found: list[_AsOf] = []
     for number, of_day in enumerate(lesson_days(day)):
@@ -492,4 +374,4 @@ def pool(lessons: Iterable[Lesson], day: date) -> Group:
     return Group(found, names)
 
 
-__all__ = ["Group", "Lesson", "lesson", "pool"]
+__all__ = ["Group", "pool"]

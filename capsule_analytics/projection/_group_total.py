@@ -4,8 +4,8 @@ The accounts' totals are joined by one factor ``z``, standard normal (a Gaussian
 factor: Vasicek 2002; Li 2000): given ``z`` account ``a`` stays below what it reaches with
 probability ``u`` with probability ``Phi((Phi^-1(u) - r_a z) / sqrt(1 - r_a^2))``, independently of
 the others. With ``S`` the relative variance of the shock that the accounts share, ``E_a`` what an
-account may still win on average and ``D_a`` its standard deviation, ``r_a = sqrt(S) E_a / D_a``: two
-accounts then covary by about ``S E_a E_b``, as under a shared factor on all that is won. Each
+account may still win on average and ``D_a`` its standard deviation, ``r_a = sqrt(S) E_a / D_a``:
+two accounts then covary by about ``S E_a E_b``, as under a shared factor on all that is won. Each
 account keeps its own distribution, corrections included.
 """
 

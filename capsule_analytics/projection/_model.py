@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from ._totals import Projected
 
-_GROUPS = ("owner", "pipeline", "milestone")
+_GROUPS = ("owner", "team", "pipeline", "party", "milestone")
 _QUANTILES = (0.1, 0.5, 0.9)
 _LENGTHS = {"month": 1, "quarter": 3, "year": 12}
 _Z90 = 1.6448536269514722
@@ -334,8 +334,9 @@ class Projection:
         period
             month, quarter or year.
         by
-            A column to split by: owner, pipeline or milestone. Means of the parts add up to the
-            whole; new business is shared out as recent wins were, and has no milestone (missing).
+            A column to split by: owner, team, pipeline, party or milestone. Means of the parts add
+            up to the whole; new business is shared out as recent wins were, and has no milestone
+            (missing).
         target
             Add ``chance``: how likely each row reaches this amount.
         fiscal_year_start
@@ -668,16 +669,12 @@ class Projection:
         right = self._corrected(whole, start, end, code)
         if by is None:
             return [(None, right)]
-        names = {
-            "owner": history.owners,
-            "pipeline": history.pipelines,
-            "milestone": history.milestones,
-        }[by]
-        held = getattr(self._present, by)[laid.deals]
         deals = history.deals
+        names, held, of_deal = self._split(by)
+        held = held[laid.deals]
         won = won_between(history, self._fitted.today, start, end, code)
-        of_won = np.full(len(won), -1) if by == "milestone" else getattr(deals, by)[won]
-        share = self._shares(code, by, len(names))
+        of_won = of_deal[won]
+        share = self._shares(code, of_deal, len(names))
         ratio = (
             (right.mean - right.sure) / (whole.mean - whole.sure) if whole.mean != whole.sure else 1
         )
@@ -700,18 +697,26 @@ class Projection:
             found.append((names[number] if number >= 0 else None, spread))
         return sorted(found, key=lambda one: (one[0] is None, one[0] or ""))
 
-    def _shares(self, code: int, by: str, count: int) -> NDArray[np.float64]:
+    def _split(self, by: str) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+        """Give the names of a column, and the codes of the open deals and of all deals."""
+        history, present = self._evidence.history, self._present
+        if by in {"team", "party"}:
+            split = history.teams if by == "team" else history.parties
+            return split.names, split.of_deal[present.deal], split.of_deal
+        if by == "milestone":  # which is no place for deals that are won or to come
+            return history.milestones, present.milestone, np.full(len(history.deals.ids), -1)
+        names = history.owners if by == "owner" else history.pipelines
+        return names, getattr(present, by), getattr(history.deals, by)
+
+    def _shares(self, code: int, of_deal: NDArray[np.int64], count: int) -> NDArray[np.float64]:
         """Share new business out by recent wins; the last entry is for none."""
         shares = np.zeros(count + 1)
         deals, today = self._evidence.history.deals, self._fitted.today
-        if by == "milestone":
-            shares[-1] = 1.0
-            return shares
         won = (deals.kind == WON) & (deals.currency == code) & (deals.end <= today)
         won = won if won.any() else deals.currency == code
         ended = np.minimum(deals.end[won], today)
         weight = 0.5 ** ((today - ended) / _SHARES_HALF_LIFE)
-        np.add.at(shares, getattr(deals, by)[won], weight)
+        np.add.at(shares, of_deal[won], weight)
         if not shares.sum():
             shares[-1] = 1.0
         return np.asarray(shares / shares.sum())

@@ -264,12 +264,12 @@ def wins_of(deals: Deals, first: int, today: int, season: NDArray[np.float64]) -
             * season[closing % 12]
             * 0.5 ** ((last - closing) / _HALF_LIFE)
         )
-    return Wins(wins, exposure)
+    return Wins(wins.astype(np.float64), exposure)
 
 
 def _usual() -> Experience:
     """Give what any account is taken for."""
-    prior = _PRIOR_WINS * (1 - _PRIOR_DECAY) * _PRIOR_DECAY ** np.arange(_LAGS)
+    prior = _PRIOR_WINS * (1 - _PRIOR_DECAY) * _PRIOR_DECAY ** np.arange(_LAGS, dtype=np.float64)
     # The month of entry is shorter than the others.
     prior[0] /= 2
     return Experience(prior, _PRIOR_DEALS, _PRIOR_DEALS * _PRIOR_WINS)

@@ -169,9 +169,7 @@ def past_fits(evidence: Evidence, months: Iterable[int], prior: Prior = NO_PRIOR
             start = fits[-1].hazards if fits else None
             fits.append(evidence.fitted(day, start, others=prior.at(day)))
         else:
-            fits.append(
-                evidence.fitted(day, hazards=fits[-1].hazards, others=prior.at(day))
-            )
+            fits.append(evidence.fitted(day, hazards=fits[-1].hazards, others=prior.at(day)))
     return fits
 
 

@@ -23,9 +23,9 @@ from capsule_analytics.projection._new_business import (
     expected_wins,
     intake_of,
     kernel_of,
-    wins_of,
     level_of,
     values_of,
+    wins_of,
 )
 from capsule_analytics.projection._open_deals import outlook
 from capsule_analytics.projection._shock import filter_shocks, season_of

@@ -202,7 +202,7 @@ def test_wrong_questions_are_refused(model: Projection, snapshots: list[Pipeline
     with pytest.raises(ArgumentError, match="period must be"):
         model.by_month(period="week")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="splits by"):
-        model.by_month(by="party")
+        model.by_month(by="tag")
     with pytest.raises(ArgumentError, match="ends after it starts"):
         model.distribution("2025-05-01", "2025-05-01")
     with pytest.raises(ArgumentError, match="a period is like"):
