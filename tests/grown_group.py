@@ -7,9 +7,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from grown_accounts import LOST_A_MONTH, STAGES, STATED, month_end, pipeline
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from capsule_analytics.schema import Pipeline
 
 # A group sells in its own way, which is not what any account is taken for beforehand.
@@ -125,3 +129,16 @@ def _lived(draw: np.random.Generator, row: dict[str, Any], end: date, factor: fl
         row |= {"milestone": STAGES[stage + 1], "milestone_id": stage + 2}
         row |= {"probability": STATED[stage + 1], "updated_at": day}
     return 0.0
+
+
+def exported(group: list[Grown], folder: Path) -> Path:
+    """Write a group as the store exports it: a file an account and day."""
+    for account in group:
+        for day in account.seen:
+            file = folder / f"account={account.name}" / f"day={day.as_of}" / "part.parquet"
+            file.parent.mkdir(parents=True)
+            frame = day.opportunities.reset_index()
+            words = frame.select_dtypes("category").columns
+            table = pa.Table.from_pandas(frame.astype(dict.fromkeys(words, object)))
+            pq.write_table(table, file)
+    return folder

@@ -9,7 +9,7 @@ Days are whole numbers since 1970, and months since year 0; nothing here knows a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -202,8 +202,8 @@ class History:
     pipelines: tuple[str, ...]
     owners: tuple[str, ...]
     account: str
-    teams: Split
-    parties: Split
+    teams: Split = field(default_factory=lambda: Split((), np.zeros(0, dtype=np.int64)))
+    parties: Split = field(default_factory=lambda: Split((), np.zeros(0, dtype=np.int64)))
 
 
 class Codes:
