@@ -19,6 +19,9 @@ Examples
 >>> table.loc[table["currency"] == "CHF", ["year", "won_deals", "won_value"]].head(1)
    year  won_deals  won_value
 2  2025          7    85270.0
+>>> found = portfolio.project(months=1)
+>>> found.by_month().columns.tolist()[:4], len(found.basis)
+(['month', 'account', 'currency', 'won_value'], 1)
 >>> folder.cleanup()
 """
 

@@ -347,18 +347,12 @@ def pool(lessons: Iterable[Lesson], day: date) -> Group:
 
     Examples
     --------
-    A sample account, and one that was connected only this summer:
-
-    >>> from dataclasses import replace
     >>> import capsule_analytics as ca
-    >>> days = ca.history.sample_history()
-    >>> young = [replace(one, account="young") for one in days[-3:]]
-    >>> group = pool([lesson(one, days[-1].as_of) for one in (days, young)], days[-1].as_of)
-    >>> group
-    <Group of 2 accounts>
-    >>> model = fit(young, prior=group.prior("young"))
-    >>> model.basis.snapshots
-    3
+    >>> sample = ca.load_sample()
+    >>> group = pool([ca.projection.lesson(sample, sample.as_of)], sample.as_of)
+    >>> model = ca.projection.fit(sample, prior=group.prior("another"))
+    >>> model.summary()["learnt"].between(0, 1).all()
+    True
     """
     ordered = sorted(lessons, key=lambda one: one.account)
     names = [one.account for one in ordered]

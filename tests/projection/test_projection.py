@@ -77,7 +77,7 @@ def test_teams_and_parties_of_the_sample_add_up_to_the_whole() -> None:
     whole = sample.by_month(1).dropna(subset="currency").set_index("currency")[COLUMNS[:4]]
     for by in ("team", "party"):
         parts = sample.by_month(1, by=by)
-        assert parts[by].nunique() > 1
+        assert len(parts[by].dropna().unique()) > 1
         sums = parts.groupby("currency")[COLUMNS[:4]].sum().loc[whole.index]
         assert sums.to_numpy() == pytest.approx(whole.to_numpy(), rel=1e-9)
 
