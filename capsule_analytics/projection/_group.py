@@ -351,7 +351,7 @@ def pool(lessons: Iterable[Lesson], day: date) -> Group:
     >>> sample = ca.load_sample()
     >>> group = pool([ca.projection.lesson(sample, sample.as_of)], sample.as_of)
     >>> model = ca.projection.fit(sample, prior=group.prior("another"))
-    >>> model.summary()["learnt"].between(0, 1).all()
+    >>> bool(model.summary()["learnt"].between(0, 1).all())
     True
     """
     ordered = sorted(lessons, key=lambda one: one.account)
