@@ -21,7 +21,7 @@ from capsule_analytics.schema import TEXT, Pipeline
 from ._read import LeftOut, Reading, Result, gathered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from capsule_analytics._deals import Period
     from capsule_analytics.projection import Group, Lesson, Prior, Projected
@@ -129,18 +129,17 @@ class Each:
     """
 
     reading: Reading
-    job: Callable[..., Any]
+    job: Callable[[Sequence[Pipeline]], Any]
 
-    def __call__(self, work: tuple[Sequence[Unit], tuple[Any, ...]]) -> Result:
-        """Work on an account, given by the files of its days and what else the job is told."""
-        units, more = work
+    def __call__(self, units: Sequence[Unit]) -> Result:
+        """Work on an account, given by the files of its days."""
         frame, left_out = self.reading.account(units)
         if frame is None:
             return Result([], left_out)
         pipelines = [_pipeline(frame, unit) for unit in units]
         if reason := _lacks(pipelines):
             return Result([LeftOut(units[-1].account, units[-1].day.isoformat(), "", reason)], [])
-        return Result([self.job(pipelines, *more)], [])
+        return Result([self.job(pipelines)], [])
 
 
 def _pipeline(frame: pd.DataFrame, unit: Unit) -> Pipeline:
@@ -167,8 +166,11 @@ def _lacks(pipelines: Sequence[Pipeline]) -> str:
     return ""
 
 
-def _project(pipelines: Sequence[Pipeline], prior: Prior, asked: Asked) -> Done:
-    """Project an account."""
+def _project(
+    pipelines: Sequence[Pipeline], asked: Asked, priors: Mapping[str, Prior], usual: Prior
+) -> Done:
+    """Project an account, from its own prior if it taught and from the usual one if not."""
+    prior = priors.get(pipelines[-1].account, usual)
     model = projection.fit(pipelines, prior=prior)
     rows = []
     for bucket in asked.buckets:
@@ -208,16 +210,16 @@ def project(day: OnDay, units: Sequence[Unit], asked: Asked) -> GroupProjection:
     teach = Each(reading, partial(projection.lesson, day=looked))
     lessons: list[Lesson] = []
     if len(chosen) > 1:
-        taught = day.run(teach, [(days[unit.account], ()) for unit in largest], gathered)
+        taught = day.run(teach, [days[unit.account] for unit in largest], gathered)
         lessons = [one for one in taught.sums if not isinstance(one, LeftOut)]
     group = projection.pool(lessons, looked)
-    tell = Each(reading, partial(_project, asked=asked))
-    nobody = projection.Prior()
-    work = [
-        (of_account, (group.prior(name) if asked.pooled else nobody,))
-        for name, of_account in days.items()
-    ]
-    result = day.run(tell, work, gathered)
+    priors: dict[str, Prior] = {}
+    usual = projection.Prior()
+    if asked.pooled:
+        priors = {name: group.prior(name) for name in group.accounts}
+        usual = group.prior(None)
+    tell = Each(reading, partial(_project, asked=asked, priors=priors, usual=usual))
+    result = day.run(tell, list(days.values()), gathered)
     day.settle(result)
     dateless = [one._asdict() for one in result.sums if isinstance(one, LeftOut)]
     done = [one for one in result.sums if isinstance(one, Done)]

@@ -235,7 +235,7 @@ class _AsOf:
         coefficients = _coefficients(told, None if before is None else before.coefficients)
         return cls(day, tuple(accounts), tuple(told), coefficients, sums, np.array(kinds))
 
-    def known(self, account: str) -> Known:
+    def known(self, account: str | None) -> Known:
         """Give what the other accounts of the group told."""
         number = self.accounts.index(account) if account in self.accounts else None
         others = [one for n, one in enumerate(self.told) if n != number]
@@ -276,13 +276,13 @@ class Group:
         """Say how many taught."""
         return f"<Group of {len(self.accounts)} accounts>"
 
-    def prior(self, account: str) -> Prior:
+    def prior(self, account: str | None) -> Prior:
         """Give what `fit` starts from for an account: what the others told.
 
         Parameters
         ----------
         account
-            Its name; it need not be one of those that taught.
+            Its name; None, or one that did not teach, is told by all.
         """
         known = tuple(one.known(account) for one in self._as_of)
         return Prior(tuple(one for one in known if one is not ALONE))
