@@ -83,7 +83,9 @@ class _Coefficients:
         spread = np.minimum(np.sqrt(self.apart + unsure), widest)
         return {
             f.name: Centre(float(win), float(lose), float(wide))
-            for f, win, lose, wide in zip(self.features, *mean, spread, strict=True)
+            for f, win, lose, wide in zip(
+                self.features, *np.round(mean, 9), np.round(spread, 9), strict=True
+            )
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,7 +132,12 @@ def _told(fitted: Fitted) -> Told:
     own = np.array([f.group == "owner" or names.count(f.name) > 1 for f in features])
     precision, weighed = without(_ONCE * precision, _ONCE * weighed, own, prior, spread)
     shared = tuple(f for f, of_own in zip(features, own, strict=True) if not of_own)
-    return Told(shared, precision, weighed, hazards.endings, fitted.months, fitted.wins)
+    # The last digits of solved equations depend on how many processors there are.
+    months, wins = fitted.months, fitted.wins
+    months = replace(months, expected=np.round(months.expected, 6), scale=np.round(months.scale, 6))
+    wins = replace(wins, exposure=np.round(wins.exposure, 6))
+    precision, weighed = np.round(precision, 6), np.round(weighed, 6)
+    return Told(shared, precision, weighed, hazards.endings, months, wins)
 
 
 def without(
