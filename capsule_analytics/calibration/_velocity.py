@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from capsule_analytics._deals import owner_names, owners_under
 from capsule_analytics.errors import ArgumentError, missing_extra
 from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 
@@ -35,7 +36,8 @@ def velocity(pipeline: Pipeline, *, by: str | None = None) -> pd.DataFrame:
     pipeline
         The account.
     by
-        Also owner, team or pipeline.
+        Also owner, team or pipeline. A user who goes by several names is one person, under the
+        last of them.
 
     Returns
     -------
@@ -67,6 +69,8 @@ def velocity(pipeline: Pipeline, *, by: str | None = None) -> pd.DataFrame:
     if by is not None and by not in _BY:
         raise ArgumentError(f"by must be one of {', '.join(_BY)}, or None, not {by!r}")
     frame, status = pipeline.opportunities, pipeline.opportunities["status"]
+    if by == "owner":
+        frame = frame.assign(owner=owners_under(frame, owner_names(frame)))
     keys = ["currency"] if by is None else ["currency", by]
     close = frame["closed_at"].where(frame["closed_at"].notna(), frame["expected_close"])
     today = pd.Timestamp(pipeline.as_of, tz="UTC")

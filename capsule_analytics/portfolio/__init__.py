@@ -19,6 +19,9 @@ Examples
 >>> table.loc[table["currency"] == "CHF", ["year", "won_deals", "won_value"]].head(1)
    year  won_deals  won_value
 2  2025          7    85270.0
+>>> found = portfolio.project(months=1)
+>>> found.by_month().columns.tolist()[:4], len(found.basis)
+(['month', 'account', 'currency', 'won_value'], 1)
 >>> folder.cleanup()
 """
 
@@ -27,9 +30,10 @@ from __future__ import annotations
 from ._portfolio import Portfolio
 from ._portfolio import Summing as Summing
 from ._portfolio import parted as parted
+from ._project import GroupProjection
 from ._table import OnDay
 from ._table import OnError as OnError
 
-__all__ = ["OnDay", "Portfolio"]
+__all__ = ["GroupProjection", "OnDay", "Portfolio"]
 
 __dir__ = __all__.copy  # what completion offers

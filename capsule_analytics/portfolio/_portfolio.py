@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, cast, get_args
 
 from capsule_analytics import forecast, history
@@ -10,6 +11,7 @@ from capsule_analytics.errors import ArgumentError
 
 from ._check import check_units
 from ._files import Unit, place_of, units
+from ._project import Asked, GroupProjection, project
 from ._read import Conversion, run_here, run_on_dask
 from ._table import OnDay, OnError
 
@@ -265,6 +267,68 @@ class Portfolio:
         """
         return history.changes(self.on(before), self.on(after, **viewing), period=period, by=by)
 
+    def project(
+        self,
+        months: int = 6,
+        *,
+        day: date | str | None = None,
+        period: Period = "month",
+        fiscal_year_start: int = 1,
+        target: float | None = None,
+        pooled: bool = True,
+        **viewing: Unpack[Viewing],
+    ) -> GroupProjection:
+        """Project what every account will win, and all of them together.
+
+        Each account is projected as `projection.fit` does it, from its snapshots up to the day
+        (the last of each month) and what it rebuilds of the months before. What a small account
+        tells too little of is drawn to what is usual among the others. An account at a time is in
+        memory.
+
+        Parameters
+        ----------
+        months
+            How many months ahead to go, from the day after `day` on.
+        day
+            As for `on`; nothing later is read. An account whose newest snapshot is older is
+            projected from there on.
+        period, fiscal_year_start, target
+            As for `Projection.by_month`.
+        pooled
+            Whether accounts learn from each other; without it each stands alone.
+        **viewing
+            home_currency, rates, missing_rate, engine and scheduler as for `on`.
+
+        Returns
+        -------
+        The projection: `by_month` gives a row an account, period and currency, and with a home
+        currency the total; `total` and `distribution` the group's; `basis` what each stands on.
+        The same to the last digit on any engine.
+
+        Raises
+        ------
+        DataError
+            If a partition is corrupt or missing, unless such accounts are to be left out; if no
+            account can be projected. One that lacks the dates is in ``attrs["left_out"]`` with the
+            reason, and in no row.
+        ArgumentError, RateError, TransportError
+            As for `by_month`.
+        """
+        if viewing.get("as_of") is not None:
+            raise ArgumentError("a projection looks from the day of the snapshots: choose `day`")
+        view = self.on(day, **viewing)
+        looked = max(unit.day for unit in view.chosen)
+        asked = Asked.of(
+            looked,
+            months,
+            period=period,
+            fiscal_year_start=fiscal_year_start,
+            target=target,
+            pooled=pooled,
+        )
+        units = [unit for unit in self._units if unit.day <= looked]
+        return project(view, units, asked)
+
     def check(self, day: date | str | None = None) -> pd.DataFrame:
         """List what is wrong with the export, by reading all of it.
 
@@ -318,4 +382,4 @@ def _runner(engine: Engine | None, scheduler: str | None) -> Run:
         if scheduler is not None:
             raise ArgumentError("a scheduler needs engine='dask'")
         return run_here
-    return lambda reading, work: run_on_dask(reading, work, scheduler)
+    return partial(run_on_dask, scheduler=scheduler)

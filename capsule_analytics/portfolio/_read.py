@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import duckdb
 
     from ._files import Place, Unit
+
+    Job: TypeAlias = Callable[[Any], "Result"]
+    Join: TypeAlias = Callable[[Sequence["Result"]], "Result"]
 
 _FETCHED_AT_ONCE = 8
 """Files that are fetched over a network at the same time."""
@@ -64,9 +67,9 @@ class LeftOut(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What came of some batches."""
+    """What came of some batches: partial sums, or whatever else was made of each account."""
 
-    sums: list[pd.DataFrame]
+    sums: list[Any]
     left_out: list[LeftOut]
 
 
@@ -121,6 +124,24 @@ class Reading:
                 return Result(each.sums, [*left_out, *each.left_out])
             problem = " ".join(str(error).split())
             return Result([], [*left_out, self._left_out(kept[-1], problem)])
+
+    def account(self, units: Sequence[Unit]) -> tuple[pd.DataFrame | None, list[LeftOut]]:
+        """Read all days of an account as one frame, or say why it cannot be read."""
+        import duckdb  # noqa: PLC0415 - an optional dependency
+        import pyarrow as pa  # noqa: PLC0415 - an optional dependency
+
+        for unit in units:
+            if not unit.files:
+                return None, [self._left_out(unit, "has no file")]
+        try:
+            first, *others = self._frames(units)  # the first is empty
+            frame = self._sum(pd.concat(others) if others else first)
+            _each_once(frame)
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
+        except (duckdb.Error, pa.ArrowException, OSError, DataError) as error:
+            return None, [self._left_out(units[-1], " ".join(str(error).split()))]
+        return frame, []
 
     def _left_out(self, unit: Unit, problem: str) -> LeftOut:
         return LeftOut(unit.account, unit.day.isoformat(), self._folder(unit), problem)
@@ -204,6 +225,12 @@ class Reading:
                 yield framed(table, unit.account, unit.day.isoformat())
 
 
+def _each_once(frame: pd.DataFrame) -> None:
+    """Refuse a deal that is there twice on one day."""
+    if frame.set_index("day", append=True).index.has_duplicates:
+        raise DataError("has two deals of the same id on one day")
+
+
 @contextmanager
 def _local(held: dict[str, Unit]) -> Iterator[duckdb.DuckDBPyRelation]:
     """Open local files as one relation, each row with its account and day."""
@@ -233,15 +260,25 @@ def joined(results: Sequence[Result]) -> Result:
     return Result([add(sums)] if sums else [], left_out)
 
 
-def run_here(reading: Reading, work: Sequence[Sequence[Unit]]) -> Result:
+def gathered(results: Sequence[Result]) -> Result:
+    """Put what came of several accounts one after the other."""
+    return Result(
+        [one for result in results for one in result.sums],
+        [found for result in results for found in result.left_out],
+    )
+
+
+def run_here(reading: Job, work: Sequence[Any], join: Join = joined) -> Result:
     """Read the batches one after another; DuckDB uses all processors for each."""
     total = Result([], [])
     for batch in work:
-        total = joined([total, reading(batch)])
+        total = join([total, reading(batch)])
     return total
 
 
-def run_on_dask(reading: Reading, work: Sequence[Sequence[Unit]], scheduler: str | None) -> Result:
+def run_on_dask(
+    reading: Job, work: Sequence[Any], join: Join = joined, *, scheduler: str | None = None
+) -> Result:
     """Read the batches on a cluster, or in the threads of this process without one.
 
     A batch that was being read when its worker died is read again by another.
@@ -257,7 +294,7 @@ def run_on_dask(reading: Reading, work: Sequence[Sequence[Unit]], scheduler: str
         _check_address(scheduler)
     how = dask.delayed(reading)  # sent once, not with every batch
     read = dask.delayed(_read, pure=False)
-    total = tree([read(how, batch) for batch in work], joined)
+    total = tree([read(how, batch) for batch in work], join)
     if scheduler is None:
         result: Result = total.compute(scheduler="threads")
         return result
@@ -289,5 +326,5 @@ def _check_address(scheduler: str) -> None:
         )
 
 
-def _read(reading: Reading, batch: Sequence[Unit]) -> Result:
+def _read(reading: Job, batch: Any) -> Result:  # noqa: ANN401 - whatever a job works on
     return reading(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from capsule_analytics import calibration, quality
 from capsule_analytics._deals import NEEDED, add_relation, coarser, plain
@@ -24,9 +24,13 @@ if TYPE_CHECKING:
     from capsule_analytics._deals import Measure, Placing
 
     from ._files import Place, Unit
-    from ._read import Conversion, Result
+    from ._read import Conversion, Job, Join, Result
 
-    Run: TypeAlias = Callable[[Reading, Sequence[Sequence[Unit]]], Result]
+    class Run(Protocol):
+        """Read batches, here or on a cluster, and put together what comes of them."""
+
+        def __call__(self, reading: Job, work: Sequence[Any], join: Join = ...) -> Result: ...
+
 
 OnError = Literal["raise", "skip"]
 MOVING = ("currency", "expected_close", "tcv", "status")
@@ -172,6 +176,14 @@ class OnDay:
             wanted += [name for name in ("value", *NEEDED) if name not in wanted]
         reading = Reading(self.place, part, tuple(wanted), self.conversion, whole, here)
         result = self.run(reading, list(batches(self.chosen)))
+        self.settle(result)
+        if not result.sums:
+            raise DataError(f"no account in {self.place.address} can be read")
+        (sums,) = result.sums
+        return sums
+
+    def settle(self, result: Result) -> None:
+        """Refuse what cannot be read, or note that it is left out."""
         if result.left_out and self.on_error == "raise":
             first, *others = result.left_out
             more = f" (and {len(others)} more accounts)" if others else ""
@@ -182,10 +194,6 @@ class OnDay:
         for found in result.left_out:
             if found._asdict() not in self.left_out:  # ranges read the portfolio once more
                 self.left_out.append(found._asdict())
-        if not result.sums:
-            raise DataError(f"no account in {self.place.address} can be read")
-        (sums,) = result.sums
-        return sums
 
     @property
     def about(self) -> dict[str, Any]:

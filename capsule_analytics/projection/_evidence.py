@@ -9,7 +9,7 @@ Days are whole numbers since 1970, and months since year 0; nothing here knows a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,13 @@ _REBUILT_MONTHS = 48
 _MOST_SIGHTINGS = 12_000
 _DAYS_A_MONTH = 365.25 / 12
 _UNSEEN = -2
+COLUMNS = (
+    *("status", "tcv", "probability", "currency", "created_at", "closed_at", "expected_close"),
+    *("last_stage_changed_at", "updated_at", "last_contacted_at", "milestone", "milestone_id"),
+    *("pipeline", "pipeline_id", "owner", "owner_id", "team", "team_id", "party", "party_id"),
+)
+"""The columns of the frame that a projection looks at."""
+_SPLITS = ("team", "party")
 
 
 def day_number(day: date) -> int:
@@ -145,6 +152,22 @@ class Sightings:
 
 
 @dataclass(frozen=True)
+class Split:
+    """What deals are split by and nothing is learnt from.
+
+    Attributes
+    ----------
+    names
+        What the codes stand for.
+    of_deal
+        The code of each deal as it is known at last; -1 is none.
+    """
+
+    names: tuple[str, ...]
+    of_deal: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class History:
     """An account's past.
 
@@ -164,6 +187,8 @@ class History:
         What the codes stand for.
     account
         Name of the account.
+    teams, parties
+        Whose the deals are, and for whom.
     """
 
     today: int
@@ -177,6 +202,8 @@ class History:
     pipelines: tuple[str, ...]
     owners: tuple[str, ...]
     account: str
+    teams: Split = field(default_factory=lambda: Split((), np.zeros(0, dtype=np.int64)))
+    parties: Split = field(default_factory=lambda: Split((), np.zeros(0, dtype=np.int64)))
 
 
 class Codes:
@@ -220,10 +247,11 @@ def read(pipelines: Pipeline | Iterable[Pipeline]) -> History:
     """
     ordered = in_order(pipelines)
     today = ordered[-1]
-    codes = {name: Codes() for name in ("currency", "milestone", "pipeline", "owner")}
+    learnt = ("currency", "milestone", "pipeline", "owner")
+    codes = {name: Codes() for name in (*learnt, *_SPLITS)}
     frames = [_read_one(pipeline, codes) for pipeline in ordered]
     days = [day_number(pipeline.as_of) for pipeline in ordered]
-    deals, position = _deals(frames, days)
+    deals, position, splits = _deals(frames, days)
     seen = _seen(frames, days, deals, position)
     present = seen.where(seen.day == days[-1])
     past = seen.where(_last_of_month(days, seen.day))
@@ -243,6 +271,8 @@ def read(pipelines: Pipeline | Iterable[Pipeline]) -> History:
         pipelines=tuple(codes["pipeline"].names),
         owners=tuple(codes["owner"].names),
         account=today.account,
+        teams=Split(tuple(codes["team"].names), splits["team"]),
+        parties=Split(tuple(codes["party"].names), splits["party"]),
     )
 
 
@@ -278,13 +308,15 @@ def _keys(frame: pd.DataFrame, name: str) -> tuple[pd.Series, pd.Series]:
         nothing = pd.Series(pd.NA, index=frame.index, dtype="object")
         return nothing, nothing
     names = frame[name].astype("object")
+    if name == "party" and "party_id" in frame.columns:  # API v1 gives no names
+        names = names.where(names.notna(), frame["party_id"].astype("string").astype("object"))
     if name == "milestone" and "pipeline" in frame.columns:
         keys = names.where(
             frame["pipeline"].isna(), names.astype(str) + "\n" + frame["pipeline"].astype(str)
         )
     else:
         keys = names
-    if f"{name}_id" in frame.columns:
+    if f"{name}_id" in frame.columns and name != "party":
         ids = frame[f"{name}_id"].astype("object")
         keys = ids.where(ids.notna(), keys)
     return keys.where(keys.notna() & names.notna(), None), names
@@ -313,7 +345,9 @@ def _read_one(pipeline: Pipeline, codes: dict[str, Codes]) -> pd.DataFrame:
     return pd.DataFrame(rows, index=frame.index.to_numpy(dtype=np.int64))
 
 
-def _deals(frames: Sequence[pd.DataFrame], days: Sequence[int]) -> tuple[Deals, pd.Index]:
+def _deals(
+    frames: Sequence[pd.DataFrame], days: Sequence[int]
+) -> tuple[Deals, pd.Index, dict[str, NDArray[np.int64]]]:
     """Join the snapshots to one entry a deal, as the last that shows it does."""
     rows = pd.concat(
         [frame.assign(day=day) for frame, day in zip(frames, days, strict=True)], sort=False
@@ -347,7 +381,7 @@ def _deals(frames: Sequence[pd.DataFrame], days: Sequence[int]) -> tuple[Deals, 
         pipeline=last["pipeline"].to_numpy(dtype=np.int64),
         owner=last["owner"].to_numpy(dtype=np.int64),
     )
-    return deals, last.index
+    return deals, last.index, {name: last[name].to_numpy(dtype=np.int64) for name in _SPLITS}
 
 
 def _seen(

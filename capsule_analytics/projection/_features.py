@@ -95,12 +95,15 @@ class Design:
         One a column, in order.
     milestones, pipelines, owners
         The codes that have a column of their own.
+    taught
+        How many endings of other accounts, seen in their snapshots, the priors stand on.
     """
 
     features: tuple[Feature, ...]
     milestones: int
     pipelines: int
     owners: tuple[int, ...]
+    taught: float = 0.0
 
     def fixed(self, at: Sightings) -> NDArray[np.float64]:
         """Compute what does not depend on the month ahead, shape (sightings, ...)."""

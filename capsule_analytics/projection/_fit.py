@@ -15,15 +15,18 @@ import numpy as np
 
 from ._evidence import WON, History, month_of
 from ._features import Design, design_for
+from ._known import ALONE, Known
 from ._new_business import (
     LAGS_TOLD,
     Kernel,
     Level,
     Values,
+    Wins,
     intake_of,
     kernel_of,
     level_of,
     values_of,
+    wins_of,
 )
 from ._open_deals import Hazards, Rows, fit_hazards, rows_of
 from ._shock import Season, Shock, filter_shocks, season_of
@@ -52,6 +55,8 @@ class Fitted:
         What the months owe to luck they share, and to the calendar.
     kept_value
         What share of a deal's value is left when it is won.
+    months, wins
+        What past months brought, and what entered deals told of the time to win.
     """
 
     today: int
@@ -62,6 +67,28 @@ class Fitted:
     shock: Shock
     season: Season
     kept_value: float
+    months: Months
+    wins: Wins
+
+
+@dataclass(frozen=True)
+class Months:
+    """What past months brought, beside what the deals' chances gave for usual months.
+
+    Attributes
+    ----------
+    first
+        The first of them.
+    won, expected
+        Deals won in each, and how many the deals' own chances gave, without shock and season.
+    scale
+        Variance of that number, without shocks, relative to Poisson's.
+    """
+
+    first: int
+    won: NDArray[np.float64]
+    expected: NDArray[np.float64]
+    scale: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -99,6 +126,7 @@ class Evidence:
         *,
         hazards: Hazards | None = None,
         exact: bool = True,
+        others: Known = ALONE,
     ) -> Fitted:
         """Learn from what was known at the end of a day.
 
@@ -112,6 +140,8 @@ class Evidence:
             Hazards fitted on an earlier day, to be used as they are.
         exact
             Whether every digit counts where the day is the newest of the history.
+        others
+            What other accounts told up to that day.
         """
         history, deals = self.history, self.history.deals
         known = self.rows.end <= today + 1
@@ -128,7 +158,7 @@ class Evidence:
         season = Season(np.ones(12), np.zeros(12))
         for turn in range(_ROUNDS if hazards is None else 1):
             found = hazards or fit_hazards(
-                self.design,
+                others.design(self.design),
                 history.sightings,
                 rows,
                 matrix,
@@ -139,12 +169,21 @@ class Evidence:
                 exact=exact and turn == _ROUNDS - 1 and today == history.today,
             )
             start = found
-            kernel = kernel_of(deals, first, today, season.factor)
+            told = wins_of(deals, first, today, season.factor)
+            kernel = kernel_of(told, others.wins)
             fresh = kernel.chance[0] * intake[: last - first + 1]
             wins, expected, scale = self._months(rows, matrix, found, fresh=fresh)
             calendar = (first + np.arange(len(wins))) % 12
-            season = season_of(wins, expected, calendar)
-            shock = filter_shocks(wins, expected * season.factor[calendar], scale)
+            season = season_of(
+                wins, expected, calendar, around=others.season, part=others.season_part
+            )
+            shock = filter_shocks(
+                wins,
+                expected * season.factor[calendar],
+                scale,
+                kinds=others.kinds,
+                common=others.common(first, len(wins)),
+            )
             if hazards is not None:
                 break
             by_month = np.zeros(max(len(wins), 1))
@@ -157,7 +196,8 @@ class Evidence:
             for code in levels
         }
         kept = self._kept_value(today)
-        return Fitted(today, found, kernel, levels, values, shock, season, kept)
+        months = Months(first, wins, expected, scale)
+        return Fitted(today, found, kernel, levels, values, shock, season, kept, months, told)
 
     def _months(
         self,

@@ -28,6 +28,7 @@ from ._evidence import (
     read,
 )
 from ._fit import Evidence, Fitted
+from ._known import NO_PRIOR, Prior
 from ._reasons import reasons_of
 from ._record import record_of, track_words
 from ._track import (
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
     from ._totals import Projected
 
-_GROUPS = ("owner", "pipeline", "milestone")
+_GROUPS = ("owner", "team", "pipeline", "party", "milestone")
 _QUANTILES = (0.1, 0.5, 0.9)
 _LENGTHS = {"month": 1, "quarter": 3, "year": 12}
 _Z90 = 1.6448536269514722
@@ -333,8 +334,9 @@ class Projection:
         period
             month, quarter or year.
         by
-            A column to split by: owner, pipeline or milestone. Means of the parts add up to the
-            whole; new business is shared out as recent wins were, and has no milestone (missing).
+            A column to split by: owner, team, pipeline, party or milestone. Means of the parts add
+            up to the whole; new business is shared out as recent wins were, and has no milestone
+            (missing).
         target
             Add ``chance``: how likely each row reaches this amount.
         fiscal_year_start
@@ -667,16 +669,12 @@ class Projection:
         right = self._corrected(whole, start, end, code)
         if by is None:
             return [(None, right)]
-        names = {
-            "owner": history.owners,
-            "pipeline": history.pipelines,
-            "milestone": history.milestones,
-        }[by]
-        held = getattr(self._present, by)[laid.deals]
         deals = history.deals
+        names, held, of_deal = self._split(by)
+        held = held[laid.deals]
         won = won_between(history, self._fitted.today, start, end, code)
-        of_won = np.full(len(won), -1) if by == "milestone" else getattr(deals, by)[won]
-        share = self._shares(code, by, len(names))
+        of_won = of_deal[won]
+        share = self._shares(code, of_deal, len(names))
         ratio = (
             (right.mean - right.sure) / (whole.mean - whole.sure) if whole.mean != whole.sure else 1
         )
@@ -699,18 +697,26 @@ class Projection:
             found.append((names[number] if number >= 0 else None, spread))
         return sorted(found, key=lambda one: (one[0] is None, one[0] or ""))
 
-    def _shares(self, code: int, by: str, count: int) -> NDArray[np.float64]:
+    def _split(self, by: str) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+        """Give the names of a column, and the codes of the open deals and of all deals."""
+        history, present = self._evidence.history, self._present
+        if by in {"team", "party"}:
+            split = history.teams if by == "team" else history.parties
+            return split.names, split.of_deal[present.deal], split.of_deal
+        if by == "milestone":  # which is no place for deals that are won or to come
+            return history.milestones, present.milestone, np.full(len(history.deals.ids), -1)
+        names = history.owners if by == "owner" else history.pipelines
+        return names, getattr(present, by), getattr(history.deals, by)
+
+    def _shares(self, code: int, of_deal: NDArray[np.int64], count: int) -> NDArray[np.float64]:
         """Share new business out by recent wins; the last entry is for none."""
         shares = np.zeros(count + 1)
         deals, today = self._evidence.history.deals, self._fitted.today
-        if by == "milestone":
-            shares[-1] = 1.0
-            return shares
         won = (deals.kind == WON) & (deals.currency == code) & (deals.end <= today)
         won = won if won.any() else deals.currency == code
         ended = np.minimum(deals.end[won], today)
         weight = 0.5 ** ((today - ended) / _SHARES_HALF_LIFE)
-        np.add.at(shares, getattr(deals, by)[won], weight)
+        np.add.at(shares, of_deal[won], weight)
         if not shares.sum():
             shares[-1] = 1.0
         return np.asarray(shares / shares.sum())
@@ -780,7 +786,7 @@ def _apply(
         arrays[column][position] = number
 
 
-def fit(pipelines: Pipeline | Iterable[Pipeline]) -> Projection:
+def fit(pipelines: Pipeline | Iterable[Pipeline], *, prior: Prior = NO_PRIOR) -> Projection:
     """Fit the projection of an account to its snapshots.
 
     Parameters
@@ -788,6 +794,9 @@ def fit(pipelines: Pipeline | Iterable[Pipeline]) -> Projection:
     pipelines
         One or more pipelines of one account, in any order; the newest is the one projected. Past
         month ends of which there is no snapshot are rebuilt from ``created_at`` and ``closed_at``.
+    prior
+        What other accounts of a group have told, as `Group.prior` gives it: what this one has
+        told too little of is drawn to what is usual among them, and not to no effect.
 
     Returns
     -------
@@ -805,7 +814,7 @@ def fit(pipelines: Pipeline | Iterable[Pipeline]) -> Projection:
     >>> model.basis.snapshots, model.basis.months_rebuilt > 0
     (19, True)
     """
-    return _fit(read(pipelines), {}, exact=True)
+    return _fit(read(pipelines), {}, exact=True, prior=prior)
 
 
 def rolling(pipelines: Iterable[Pipeline]) -> Iterator[Projection]:
@@ -835,13 +844,20 @@ def rolling(pipelines: Iterable[Pipeline]) -> Iterator[Projection]:
         yield _fit(read(ordered[:number]), kept, exact=False)
 
 
-def _fit(history: History, kept: dict[int, dict[int, Past]], *, exact: bool) -> Projection:
+def _fit(
+    history: History,
+    kept: dict[int, dict[int, Past]],
+    *,
+    exact: bool,
+    prior: Prior = NO_PRIOR,
+) -> Projection:
     """Fit to a history; past projections that are not kept yet are made, and kept."""
     evidence = Evidence.of(history)
     months = past_months(history)
-    fits = past_fits(evidence, [month for month in months if month not in kept])
+    fits = past_fits(evidence, [month for month in months if month not in kept], prior)
     kept |= pasts_of(evidence, fits)
-    fitted = evidence.fitted(history.today, fits[-1].hazards if fits else None, exact=exact)
+    start = fits[-1].hazards if fits else None
+    fitted = evidence.fitted(history.today, start, exact=exact, others=prior.at(history.today))
     pasts: dict[int, list[Past]] = {}
     for code in fitted.levels:
         series = monthly(evidence, code, months.stop)

@@ -86,6 +86,39 @@ class Kernel:
     spread: float
 
 
+@dataclass(frozen=True)
+class Wins:
+    """What an account's deals told of the time from entry to win; those of several add up.
+
+    Attributes
+    ----------
+    won
+        Deals won, by lag; older ones count less.
+    exposure
+        Deals that had the time to be won, by lag.
+    """
+
+    won: NDArray[np.float64]
+    exposure: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Experience:
+    """What is expected of the time from entry to win before an account has told.
+
+    Attributes
+    ----------
+    chance
+        By lag, as a `Kernel` has it.
+    deals, wins
+        How many deals of the account's own weigh as much, and how many won ones.
+    """
+
+    chance: NDArray[np.float64]
+    deals: float
+    wins: float
+
+
 def level_of(counts: NDArray[np.float64], share: NDArray[np.float64], first: int) -> Level:
     """Filter the number of deals entered in a month.
 
@@ -192,8 +225,8 @@ def arrived(deals: Deals, first: int, today: int) -> NDArray[np.bool_]:
     return np.asarray(deals.known > days[0])
 
 
-def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64]) -> Kernel:
-    """Learn when deals are won after they were entered.
+def wins_of(deals: Deals, first: int, today: int, season: NDArray[np.float64]) -> Wins:
+    """Count when deals were won after they were entered.
 
     Parameters
     ----------
@@ -231,15 +264,36 @@ def kernel_of(deals: Deals, first: int, today: int, season: NDArray[np.float64])
             * season[closing % 12]
             * 0.5 ** ((last - closing) / _HALF_LIFE)
         )
-    prior = _PRIOR_WINS * (1 - _PRIOR_DECAY) * _PRIOR_DECAY ** np.arange(_LAGS)
+    return Wins(wins.astype(np.float64), exposure)
+
+
+def _usual() -> Experience:
+    """Give what any account is taken for."""
+    prior = _PRIOR_WINS * (1 - _PRIOR_DECAY) * _PRIOR_DECAY ** np.arange(_LAGS, dtype=np.float64)
     # The month of entry is shorter than the others.
     prior[0] /= 2
+    return Experience(prior, _PRIOR_DEALS, _PRIOR_DEALS * _PRIOR_WINS)
+
+
+USUAL = _usual()
+
+
+def kernel_of(told: Wins, before: Experience = USUAL) -> Kernel:
+    """Learn when deals are won after they were entered.
+
+    Parameters
+    ----------
+    told
+        What the deals told.
+    before
+        What was expected before.
+    """
+    wins, exposure = told.won, told.exposure
     # Beside what the prior gives for the same months: young deals have not had the time to be won.
-    expected = _PRIOR_DEALS * _PRIOR_WINS
-    share_won = (wins.sum() + expected) / (float(exposure @ prior) + expected)
-    prior *= float(np.clip(share_won, 0.2, 2.5))
-    chance = (wins + _PRIOR_DEALS * prior) / (exposure + _PRIOR_DEALS)
-    effective = wins[: _CURRENT_LAGS + 1].sum() + 1.0
+    share_won = (wins.sum() + before.wins) / (float(exposure @ before.chance) + before.wins)
+    prior = before.chance * float(np.clip(share_won, 0.2, 2.5))
+    chance = (wins + before.deals * prior) / (exposure + before.deals)
+    effective = wins[: _CURRENT_LAGS + 1].sum() + max(1.0, before.wins / 2)
     return Kernel(chance, 1.0 / (effective + 1.0))
 
 
@@ -365,12 +419,16 @@ def values_of(deals: Deals, currency: int, today: int, ahead: int) -> Values:
 
 __all__ = [
     "LAGS_TOLD",
+    "USUAL",
+    "Experience",
     "Kernel",
     "Level",
     "Values",
+    "Wins",
     "expected_wins",
     "intake_of",
     "kernel_of",
     "level_of",
     "values_of",
+    "wins_of",
 ]

@@ -78,6 +78,31 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Endings:
+    """How many deals' endings hazards stand on; older ones count less.
+
+    Attributes
+    ----------
+    seen
+        Those that a snapshot shows the month before.
+    total
+        All of them.
+    """
+
+    seen: float
+    total: float
+
+    def centre(self, taught: float = 0.0) -> float:
+        """Give how far the effects that only snapshots tell are held to an average of none.
+
+        A level that was learnt together with what was seen must not be moved by it again.
+        """
+        seen = self.seen + taught
+        apart = 1.0 - seen / (self.total + taught + _SEEN_ENDINGS)
+        return apart / (1.0 + seen / _SEEN_ENDINGS)
+
+
+@dataclass(frozen=True)
 class Hazards:
     """Fitted odds of winning and losing.
 
@@ -92,6 +117,10 @@ class Hazards:
     centre
         Whether what only snapshots tell is held to an average effect of none, 0 to 1: where
         nothing was learnt of it, priors may tell deals apart but not move them all.
+    curvature
+        Second derivative of the penalised likelihood, of the flattened coefficients.
+    endings
+        What they stand on.
     """
 
     design: Design
@@ -99,6 +128,7 @@ class Hazards:
     covariance: NDArray[np.float64]
     centre: float
     curvature: NDArray[np.float64]
+    endings: Endings
 
 
 def rows_of(history: History) -> Rows:
@@ -168,14 +198,10 @@ def fit_hazards(
     prior = np.array([[f.win for f in design.features], [f.lose for f in design.features]]).ravel()
     ago = month_of(today + 1) - 1 - rows.month
     weight = rows.weight * 0.5 ** (np.maximum(ago, 0) / _HALF_LIFE)
-    endings = weight * ((rows.ahead == 0) & (rows.way > 0))
-    seen = float(endings[at.seen[rows.which]].sum())
-    # A level that was learnt together with what was seen must not be moved by it again.
-    apart = 1.0 - seen / (float(endings.sum()) + _SEEN_ENDINGS)
-    centre = apart / (1.0 + seen / _SEEN_ENDINGS)
-    variance = np.array([f.spread**2 for f in design.features])
-    # Where nothing was seen, what was rebuilt is all that is known of what is seen today.
-    variance[[f.group == "rebuilt" for f in design.features]] *= max(1.0 - centre, 1e-6)
+    ended = weight * ((rows.ahead == 0) & (rows.way > 0))
+    endings = Endings(float(ended[at.seen[rows.which]].sum()), float(ended.sum()))
+    centre = endings.centre(design.taught)
+    variance = spread_of(design, centre) ** 2
     ways = np.column_stack([rows.way == 1, rows.way == 2]).astype(np.float64)  # noqa: PLR2004
     share = np.log(rows.share)
     target = _Target(
@@ -189,12 +215,24 @@ def fit_hazards(
     beta = prior if start is None else start.coef.ravel()
     bend = None if start is None else start.curvature
     beta, chances, bend = target.minimised(beta, bend, exact=exact)
+    # The last digits of solved equations depend on how many processors there are.
+    beta = np.round(beta, 7)
     covariance = np.zeros((0, 0))
     if spread:
         bend = target.curvature(chances)
         residuals = (target.weight * (target.ways - chances)).reshape(-1, 2)[: len(weight)]
         covariance = _sandwich(bend, target.precision, matrix, residuals, at.deal[rows.which])
-    return Hazards(design, beta.reshape(2, size), covariance, centre, bend)
+    return Hazards(design, beta.reshape(2, size), covariance, centre, bend, endings)
+
+
+def spread_of(design: Design, centre: float) -> NDArray[np.float64]:
+    """Give how far each coefficient may lie from its prior.
+
+    Where nothing was seen, what was rebuilt is all that is known of what is seen today.
+    """
+    spread = np.array([f.spread for f in design.features])
+    spread[[f.group == "rebuilt" for f in design.features]] *= np.sqrt(max(1.0 - centre, 1e-6))
+    return spread
 
 
 @dataclass(frozen=True)
@@ -383,4 +421,14 @@ def _chances(eta: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(odds / (1 + odds.sum(axis=1, keepdims=True)))
 
 
-__all__ = ["MONTHS_AHEAD", "Hazards", "Outlook", "Rows", "fit_hazards", "outlook", "rows_of"]
+__all__ = [
+    "MONTHS_AHEAD",
+    "Endings",
+    "Hazards",
+    "Outlook",
+    "Rows",
+    "fit_hazards",
+    "outlook",
+    "rows_of",
+    "spread_of",
+]

@@ -14,7 +14,7 @@ exact up to the grid and draws no random number.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,7 +74,7 @@ def _laws() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float6
     return total / total.sum(), np.array(firsts), np.array(moves)
 
 
-_PRIOR, _FIRST, _MOVES = _laws()
+USUAL_KINDS, _FIRST, _MOVES = _laws()
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,28 @@ class Shock:
         Law of the last month's shock under each, shape (kinds, grid).
     past
         Logarithm of the mean factor of each past month, given all months.
+    common
+        What a group of accounts shares, and this shock comes on top of; None without a group.
     """
 
     weights: NDArray[np.float64]
     state: NDArray[np.float64]
     past: NDArray[np.float64]
+    common: Shock | None = None
 
     @property
     def now(self) -> float:
         """The factor on the odds of winning in the last month."""
-        return float(self.weights @ (self.state @ np.exp(GRID)))
+        own = float(self.weights @ (self.state @ np.exp(GRID)))
+        return own if self.common is None else own * self.common.now
+
+    def later(self, months: int) -> Shock:
+        """Let months pass of which nothing is seen."""
+        state, past = self.state, self.past
+        for _ in range(months):
+            state = np.einsum("kg,kgh->kh", state, _MOVES)
+            past = np.append(past, np.log(self.weights @ (state @ np.exp(GRID))))
+        return replace(self, state=state, past=past)
 
     @property
     def strength(self) -> float:
@@ -132,7 +144,11 @@ class Shock:
             if part <= 0:
                 continue
             joint = _moved(joint, bins, part * np.exp(GRID))
-        return bins, self.weights @ joint.sum(axis=1)
+        mass = self.weights @ joint.sum(axis=1)
+        if self.common is None:
+            return bins, mass
+        others, of_others = self.common.factors(weights)
+        return np.multiply.outer(bins, others).ravel(), np.multiply.outer(mass, of_others).ravel()
 
 
 def _moved(
@@ -168,7 +184,12 @@ class Season:
 
 
 def season_of(
-    wins: NDArray[np.float64], expected: NDArray[np.float64], calendar: NDArray[np.int64]
+    wins: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    calendar: NDArray[np.int64],
+    *,
+    around: Season | None = None,
+    part: float = 1.0,
 ) -> Season:
     """Learn the season from whole months, as deals of one month share its luck.
 
@@ -181,11 +202,17 @@ def season_of(
         Deals won in each past month, and how many the deals' own chances gave.
     calendar
         Each month's number, 0 for January.
+    around
+        A group's season, which the account's is one of; None without a group.
+    part
+        Share of the usual variance that is looked for here.
     """
+    if around is not None:
+        expected = expected * around.factor[calendar]
     features = np.zeros((12, 15))
     features[np.arange(12), np.arange(12) % 3] = 1.0
     features[np.arange(12), 3 + np.arange(12)] = 1.0
-    covariance = np.diag(np.repeat([_PHASE_SPREAD, _MONTH_SPREAD], [3, 12]) ** 2)
+    covariance = part * np.diag(np.repeat([_PHASE_SPREAD, _MONTH_SPREAD], [3, 12]) ** 2)
     apart = np.log((wins + 0.5) / (expected + 0.5))
     noise = 1.0 / (expected + 0.5) + _USUAL_SHOCK**2
     rows = features[calendar]
@@ -200,11 +227,18 @@ def season_of(
     centred = features - features.mean(axis=0)
     factor = np.exp(centred @ effect)
     spread = np.sqrt(np.einsum("ij,jk,ik->i", centred, covariance, centred))
+    if around is not None:
+        factor, spread = factor * around.factor, np.hypot(spread, around.spread)
     return Season(factor / factor.mean(), spread)
 
 
 def filter_shocks(
-    wins: NDArray[np.float64], expected: NDArray[np.float64], scale: NDArray[np.float64]
+    wins: NDArray[np.float64],
+    expected: NDArray[np.float64],
+    scale: NDArray[np.float64],
+    *,
+    kinds: NDArray[np.float64] = USUAL_KINDS,
+    common: Shock | None = None,
 ) -> Shock:
     """Filter the shocks of past months from their wins.
 
@@ -215,10 +249,16 @@ def filter_shocks(
     expected
         How many the deals' own chances gave.
     scale
-        Variance of that number, without shocks, relative to Poisson's; at most 1.
+        Variance of that number, without shocks, relative to Poisson's.
+    kinds
+        Prior weight of every kind of shock.
+    common
+        The shock that a group shares in these months; what is filtered comes on top of it.
     """
+    if common is not None:
+        expected = expected * np.exp(common.past)
     state = _FIRST.copy()
-    evidence = np.log(_PRIOR)
+    evidence = np.log(kinds)
     forward: list[NDArray[np.float64]] = []
     likelihoods: list[NDArray[np.float64]] = []
     usual = np.maximum(expected, 1e-3)
@@ -243,7 +283,7 @@ def filter_shocks(
         past[number] = float(np.log(weights @ (smooth @ np.exp(GRID))))
         back = np.einsum("kgh,kh->kg", _MOVES, back * likelihoods[number])
         back /= back.max(axis=1, keepdims=True)
-    return Shock(weights, state, past)
+    return Shock(weights, state, past if common is None else past + common.past, common)
 
 
-__all__ = ["GRID", "Season", "Shock", "filter_shocks", "season_of"]
+__all__ = ["GRID", "USUAL_KINDS", "Season", "Shock", "filter_shocks", "season_of"]

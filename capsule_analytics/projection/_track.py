@@ -28,6 +28,7 @@ import numpy as np
 from capsule_analytics.risk import Law, mix
 
 from ._evidence import WON, month_of, month_start
+from ._known import NO_PRIOR, Prior
 from ._totals import CELLS, Projected
 from ._window import Outlooks, window
 
@@ -155,20 +156,20 @@ def past_months(history: History) -> range:
     return range(max(history.first + _LEAST_HISTORY, now - LOOKED_BACK), now)
 
 
-def past_fits(evidence: Evidence, months: Iterable[int]) -> list[Fitted]:
+def past_fits(evidence: Evidence, months: Iterable[int], prior: Prior = NO_PRIOR) -> list[Fitted]:
     """Fit the model as of the eve of past months, oldest first, each knowing nothing later.
 
     Hazards are fitted anew every third time and used for the two after it as well; all else is
-    brought up to date every month.
+    brought up to date every month. What other accounts told is taken as of that day too.
     """
     fits: list[Fitted] = []
     for number, month in enumerate(months):
         day = int(month_start(month)) - 1
         if number % _EVERY == 0:
             start = fits[-1].hazards if fits else None
-            fits.append(evidence.fitted(day, start))
+            fits.append(evidence.fitted(day, start, others=prior.at(day)))
         else:
-            fits.append(evidence.fitted(day, hazards=fits[-1].hazards))
+            fits.append(evidence.fitted(day, hazards=fits[-1].hazards, others=prior.at(day)))
     return fits
 
 
@@ -218,6 +219,8 @@ def correction_of(pasts: Sequence[Past]) -> Correction:
         mean = (told.sum() + _NAIVE_PRIOR * _NAIVE_PRIOR_GAIN) / count
         spread = sqrt((told.var() * len(told) + _NAIVE_PRIOR * 0.1) / count / count)
         naive = _MOST_NAIVE * float(_cumulative(np.array([-mean / spread]))[0])
+    # What the processors of another machine would find differs in the last digits.
+    scale, shift, naive = round(scale, 9), round(shift, 9), round(naive, 9)
     return Correction(len(scores), scale, shift, naive, int(inside.sum()))
 
 

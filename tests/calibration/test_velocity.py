@@ -49,6 +49,14 @@ class TestVelocity:
         assert row["cycle_days"] == 40
         assert row["velocity"] == pytest.approx(2 * 400 * 0.5 / 40)
 
+    def test_a_renamed_user_is_one_person(self) -> None:
+        rows = [deal("Won", 10, owner="ada"), deal("Lost", 20, owner="ada.b"), deal("Lead", 5)]
+        pipeline = deals([row | {"owner_id": 7} for row in rows[:2]] + rows[2:])
+        frame = pipeline.opportunities.assign(owner=["ada", "ada.b", None])
+        table = calibration.velocity(replace(pipeline, opportunities=frame), by="owner")
+        assert table["owner"].dropna().tolist() == ["ada.b"]
+        assert table["win_rate"].tolist()[0] == 0.5
+
     def test_a_lost_deal_that_is_left_out_of_conversion(self) -> None:
         """Two won, two lost, one of these left out: 2 of 3, and of all 2 of 4."""
         pipeline = deals(

@@ -20,6 +20,7 @@ import pytest
 from commands import command
 from deals import AS_OF
 from distributed import Client, LocalCluster
+from grown_group import exported, grown_group
 
 import capsule_analytics as ca
 from capsule_analytics import forecast, history
@@ -171,3 +172,13 @@ def test_a_scheduler_that_is_not_there(export: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(_portfolio_read, "_PATIENCE", 0.5)
     with pytest.raises(TransportError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         Portfolio(export).by_month(scheduler="tcp://127.0.0.1:9")
+
+
+def test_the_projection_of_a_portfolio_on_the_cluster(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    portfolio = Portfolio(exported(grown_group(3, 4, seed=7), tmp_path / "export"))
+    here = portfolio.project(months=1)
+    there = portfolio.project(months=1, scheduler=cluster.scheduler_address)
+    for one, other in ((here.by_month(), there.by_month()), (here.total(), there.total())):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)

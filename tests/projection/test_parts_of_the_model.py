@@ -25,6 +25,7 @@ from capsule_analytics.projection._new_business import (
     kernel_of,
     level_of,
     values_of,
+    wins_of,
 )
 from capsule_analytics.projection._open_deals import outlook
 from capsule_analytics.projection._shock import filter_shocks, season_of
@@ -138,7 +139,7 @@ def test_the_kernel_is_the_share_won_by_age() -> None:
     zeros = np.zeros(1000, int)
     deals = Deals(np.arange(1000), known, end, kind, np.ones(1000), zeros, zeros, zeros)
     today = int(month_start(FIRST + 20)) - 1
-    kernel = kernel_of(deals, FIRST, today, np.ones(12))
+    kernel = kernel_of(wins_of(deals, FIRST, today, np.ones(12)))
     assert kernel.chance[2] == pytest.approx(0.2, abs=0.01)
     assert kernel.chance[[0, 1, 3, 4]].sum() < 0.02
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from grown_accounts import grown, month_end, pipeline
 
+from capsule_analytics import load_sample
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.projection import Projection, fit
 
@@ -62,13 +63,37 @@ def test_the_same_pipelines_give_the_same_digits(
     pd.testing.assert_frame_equal(again.summary(), model.summary(), check_exact=True)
 
 
-@pytest.mark.parametrize("by", ["owner", "pipeline", "milestone"])
+@pytest.mark.parametrize("by", ["owner", "team", "pipeline", "party", "milestone"])
 def test_means_of_parts_add_up_to_the_whole(model: Projection, by: str) -> None:
     whole = model.by_month(months=3)
     parts = model.by_month(months=3, by=by)
     assert parts.columns.tolist() == ["month", "currency", by, *COLUMNS]
     sums = parts.groupby("month")[COLUMNS[:4]].sum()
     assert sums.to_numpy() == pytest.approx(whole[COLUMNS[:4]].to_numpy(), rel=1e-9)
+
+
+def test_teams_and_parties_of_the_sample_add_up_to_the_whole() -> None:
+    sample = fit(load_sample())
+    whole = sample.by_month(1).dropna(subset="currency").set_index("currency")[COLUMNS[:4]]
+    for by in ("team", "party"):
+        parts = sample.by_month(1, by=by)
+        assert len(parts[by].dropna().unique()) > 1
+        sums = parts.groupby("currency")[COLUMNS[:4]].sum().loc[whole.index]
+        assert sums.to_numpy() == pytest.approx(whole.to_numpy(), rel=1e-9)
+
+
+def test_a_renamed_user_is_one_and_has_the_last_name() -> None:
+    """Two days apart ann became ann.b; and two deals of a customer, seen under its number."""
+    days = date(2024, 1, 31), date(2024, 2, 29)
+    row = {"created_at": days[0]}
+    seen = []
+    for name, day in zip(("ann", "ann.b"), days, strict=True):
+        one = pipeline([row, row], day)
+        more = {"owner": name, "owner_id": 5, "party": None, "party_id": 77}
+        seen.append(replace(one, opportunities=one.opportunities.assign(**more)))
+    model = fit(seen)
+    assert model.by_month(1, by="owner")["owner"].tolist() == ["ann.b"]
+    assert model.by_month(1, by="party")["party"].tolist() == ["77"]
 
 
 def test_a_quarter_is_projected_as_such(model: Projection) -> None:
@@ -202,7 +227,7 @@ def test_wrong_questions_are_refused(model: Projection, snapshots: list[Pipeline
     with pytest.raises(ArgumentError, match="period must be"):
         model.by_month(period="week")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="splits by"):
-        model.by_month(by="party")
+        model.by_month(by="tag")
     with pytest.raises(ArgumentError, match="ends after it starts"):
         model.distribution("2025-05-01", "2025-05-01")
     with pytest.raises(ArgumentError, match="a period is like"):
