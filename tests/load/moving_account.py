@@ -141,7 +141,7 @@ class MovingAccount:
             server_time=START, interrupt=lambda: None, wait=self._wait, root="moving"
         )
         self.deals = [
-            Deal(key, key not in world.nameless, listed=key % 3 > 0)
+            Deal(key, key not in world.nameless, key % 4, listed=key % 3 > 0)
             for key in range(1, world.count + 1)
         ]
         for deal in self.deals:
@@ -192,7 +192,7 @@ class MovingAccount:
         match event.kind:
             case "create":
                 named = event.which > 0 or not self.world.nameless
-                self.deals.append(Deal(self._next, named, stamp=now, born=now))
+                self.deals.append(Deal(self._next, named, self._next % 4, now, born=now))
                 self._next += 1
             case "update" if deal is not None:
                 deal.text += 1
@@ -323,10 +323,23 @@ class _Pool:
         return {self._luck.choice([future for future in futures if future.done()])}, None
 
 
+class LastFirst(random.Random):
+    """What was asked last is answered first, and all of it before anything arrives."""
+
+    def random(self) -> float:
+        return 0.0
+
+    def randrange(self, stop: int) -> int:  # type: ignore[override]
+        return stop - 1
+
+    def choice(self, seq: Any) -> Any:
+        return seq[-1]
+
+
 @contextmanager
-def in_any_order(luck: int) -> Iterator[None]:
+def in_any_order(luck: int | random.Random) -> Iterator[None]:
     """Let requests that are under way together be answered in an order that is drawn."""
-    pool = _Pool(random.Random(luck))  # noqa: S311 - not for secrets
+    pool = _Pool(random.Random(luck) if isinstance(luck, int) else luck)  # noqa: S311 - no secret
     # As if answers were long on their way, so that all workers are put to use.
     clock = SimpleNamespace(perf_counter=count().__next__, thread_time=lambda: 0.0)
     with (

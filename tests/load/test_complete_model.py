@@ -8,6 +8,7 @@ from collections import Counter
 
 from hypothesis import event, given, settings
 from moving_account import PLANS, START, MovingAccount, State, World, in_any_order
+from tries import TRIES
 
 from capsule_analytics.api._protocol import Query
 from capsule_analytics.errors import CompletenessError
@@ -51,23 +52,33 @@ def test_so_it_is_where_the_order_never_holds_still(world: World) -> None:
         found = read(account)
     except CompletenessError:
         return
+    finally:
+        TRIES["lists whose order is another in each answer"] += 1
     assert found in account.states
 
 
-def attempt(account: MovingAccount) -> State | None:
+def attempt(account: MovingAccount, server: str) -> State | None:
     try:
         return read(account)
     except CompletenessError:
         event("an error")
         assert account.world.plan, "an account that holds still must load"
+        TRIES[f"interleavings, {server}: an error"] += 1
         return None
+    finally:
+        tell_interleaving(account, server)
+
+
+def tell_interleaving(account: MovingAccount, server: str) -> None:
+    """Count it; it is one if the account was another before the last answer."""
+    TRIES[f"interleavings, {server}"] += any(s != account.states[0] for s in account.states)
 
 
 @given(PLANS)
 @settings(max_examples=400 * TIMES, deadline=None)
 def test_a_load_is_the_account_at_one_moment_or_an_error(world: World) -> None:
     account = MovingAccount(world)
-    found = attempt(account)
+    found = attempt(account, "the whole list")
     assert found is None or found in account.states
 
 
@@ -76,7 +87,7 @@ def test_a_load_is_the_account_at_one_moment_or_an_error(world: World) -> None:
 def test_so_it_is_where_the_server_cannot_tell_what_changed(world: World) -> None:
     world = world._replace(plan=tuple(e for e in world.plan if e.kind != "revert"))
     account = MovingAccount(world, tells_changes=world.luck % 2 > 0, tells_gone=world.luck % 2 == 0)
-    found = attempt(account)
+    found = attempt(account, "no word of what changed")
     assert found is None or found in account.states
 
 
@@ -93,7 +104,10 @@ def test_an_earlier_load_and_what_changed_since_are_the_account_at_one_moment(wo
             changes = ChangeFeed(account, START).settle()  # type: ignore[arg-type]
     except CompletenessError:
         assert world.plan
+        TRIES["interleavings, changes since: an error"] += 1
         return
+    finally:
+        tell_interleaving(account, "changes since")
     assert changes is not None
     for key in changes.gone.keys() - changes.ids:
         before.pop(key, None)
