@@ -24,6 +24,8 @@ from capsule_analytics.api import _v1, _v2
 from capsule_analytics.api._protocol import Deleted, Page, Query
 from capsule_analytics.errors import NotFoundError
 from capsule_analytics.load import _paging
+from capsule_analytics.load._complete import ChangeFeed, read_completely
+from capsule_analytics.load._frame import Setting, milestone_frame
 from capsule_analytics.schema import RAW_NAMES
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class World(NamedTuple):
     filtered: bool
     tells_total: bool
     plan: tuple[Event, ...]
-    luck: int
+    luck: int | random.Random
 
 
 KINDS = ("create", "update", "update", "revert", "delete", "delete", "restore", "hide", "drop")
@@ -220,7 +222,10 @@ class MovingAccount:
 
         Then it leaves the list of the deleted, where it may stay otherwise.
         """
-        deal = self.trash.pop(event.which % len(self.trash))
+        deal = self.trash[event.which % len(self.trash)]
+        if deal.key in self._away and _stamp(now) == _stamp(deal.stamp):
+            return  # it would have no new time within this second
+        self.trash.remove(deal)
         if deal.key in self._away or event.linger:
             deal.stamp = now
         if not event.linger:
@@ -348,3 +353,37 @@ def in_any_order(luck: int | random.Random) -> Iterator[None]:
         patch.object(_paging, "time", clock),
     ):
         yield
+
+
+def read(account: MovingAccount) -> State:
+    """Load the account; return what came, as `MovingAccount.states` has it."""
+    world = account.world
+    with in_any_order(world.luck):
+        reading = read_completely(
+            account,  # type: ignore[arg-type] # a client as far as it is asked
+            Query(milestone="Lead" if world.filtered else None),
+            began=START,
+            workers=world.workers,
+            page_size=world.page_size,
+        )
+    frame, findings = reading.assembler.finish(
+        Setting(milestone_frame([], typed=account.api.TYPED)), gone=reading.gone
+    )
+    assert "duplicate_id" not in {finding.check for finding in findings}
+    return Counter(
+        (None if key < 0 else key, text)
+        for key, text in zip(frame.index, frame["name"], strict=True)
+    )
+
+
+def brought_up_to_date(account: MovingAccount) -> State:
+    """Return the account at first with what changed since, as `MovingAccount.states` has it."""
+    held = dict(account.states[0].keys())
+    with in_any_order(account.world.luck):
+        changes = ChangeFeed(account, START).settle()  # type: ignore[arg-type]
+    assert changes is not None
+    for key in changes.gone.keys() - changes.ids:
+        held.pop(key, None)
+    for page in changes.pages:
+        held |= zip(map(int, page["id"]), page["name"], strict=True)
+    return Counter(held.items())
