@@ -244,6 +244,33 @@ def test_a_list_that_makes_no_sense_moves_nothing(text: str, folder: Path) -> No
     assert held(folder) == NEW | MINE
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows settles folders by itself")
+def test_what_the_list_names_is_on_the_disk_before_the_list(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a power cut leaves no list of files that never got there."""
+    settled: set[int] = set()
+    sync, replace = os.fsync, Path.replace
+
+    def settling(opened: int) -> None:
+        settled.add(os.fstat(opened).st_ino)
+        sync(opened)
+
+    def moving(self: Path, target: Path) -> Path:
+        if self.name == UNFINISHED:
+            needed = [self, self.parent / "new", *(self.parent / "new").iterdir()]
+            assert {path.stat().st_ino for path in needed} <= settled
+            settled.clear()
+        elif self.parent.name == "new":
+            assert folder.stat().st_ino in settled, "the list's name, before the first move"
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", settling)
+    monkeypatch.setattr(Path, "replace", moving)
+    write(folder, NEW)
+    assert held(folder) == NEW | MINE
+
+
 @pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
 def test_a_pipe_in_place_of_the_list_is_not_waited_for(folder: Path) -> None:
     os.mkfifo(folder / UNFINISHED)
