@@ -37,8 +37,8 @@ fast: $(VENV)/.test
 tests: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --mpl --cov --cov-report=term
 
-test-long: $(VENV)/.test  ## try what is generated many times as often: about half an hour
-	CAPSULE_TEST_LONG=25 $(BIN)/python -m pytest -n auto -q tests/load/test_complete_model.py tests/load/test_fuzz.py
+test-long: $(VENV)/.test  ## try what is generated many times as often, and count it: ten minutes
+	CAPSULE_TEST_LONG=30 $(BIN)/python -m pytest -n auto -q tests/load/test_complete_model.py tests/load/test_fuzz.py
 
 $(VENV)/.report: pyproject.toml locks/report.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

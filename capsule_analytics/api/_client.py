@@ -7,15 +7,15 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from capsule_analytics.errors import ApiError, ArgumentError, DataError
+from capsule_analytics.errors import ApiError, ArgumentError, CompletenessError
 
 from . import _v1, _v2
-from ._protocol import Deleted, Page, Query, Record, Request
+from ._protocol import Deleted, Page, Query, Record, Request, TooManyValuesError
 from ._records import as_utc, exact_amount, typed_record
 from ._transport import MAX_CONNECTIONS, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from ._protocol import Api, RawColumns
 
@@ -34,6 +34,9 @@ _NO_SUCH_CALL = frozenset({400, 404, 405, 410, 422, 501})
 
 _MOST_ASKED = 500
 """Single milestones that are asked for, at most: no account has as many that no list names."""
+
+_MOST_LISTED = 100_000
+"""Records of a list other than that of the deals: with more, the next page is not asked for."""
 
 _MOST = 100
 """Most records that the API gives in one page."""
@@ -257,7 +260,7 @@ class CapsuleClient:
         gone: dict[str, Record] = {}
         hidden: dict[str, Record] = {}
         moment = as_utc(since)
-        for position in _positions():
+        for position in _positions(gone):
             page = self.transport.call(self.api.deleted(moment, position), self.api.parse_deleted)
             hidden |= {repr(record): record for record in page.restricted}  # all on every page
             known = len(gone)
@@ -553,14 +556,14 @@ class CapsuleClient:
         request: Callable[[int], Request],
         parse: Callable[[bytes, Mapping[str, str]], tuple[list[Record], bool]],
     ) -> list[Record]:
-        found: list[Record] = []
-        for position in _positions():
+        found: dict[str, Record] = {}
+        for position in _positions(found):
             page, more = self.transport.call(request(position), parse)
-            fresh = [record for record in page if record not in found]
-            found += fresh
-            if not more or not fresh:
+            known = len(found)
+            found |= {repr(record): record for record in page}
+            if not more or len(found) == known:
                 break
-        return found
+        return list(found.values())
 
     # Writing
 
@@ -738,9 +741,13 @@ def _key(record: Record, number: int) -> object:
     return record["id"] if isinstance(record.get("id"), int) else f"place {number}"
 
 
-def _positions() -> Iterator[int]:
-    """Yield the pages of a small resource, whose number no account exceeds."""
-    return iter(range(1, 1000))
+def _positions(found: Collection[object]) -> Iterator[int]:
+    """Yield the pages of a small list, as long as what was `found` can be an account's."""
+    for position in range(1, 1000):
+        if len(found) > _MOST_LISTED:
+            break
+        yield position
+    raise CompletenessError(f"a list does not end: {len(found):,} records have come")
 
 
 def _bounded(body: bytes, limit: int) -> None:
@@ -748,7 +755,7 @@ def _bounded(body: bytes, limit: int) -> None:
     most = _PARTS_A_RECORD * max(limit, _LEAST_RECORDS)
     for mark in (b"{", b"[", b"<"):
         if body.count(mark) > most:
-            raise DataError(
+            raise TooManyValuesError(
                 f"the answer has more than {most:,} parts, where {limit} records were asked for"
             )
 

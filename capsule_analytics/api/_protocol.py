@@ -186,6 +186,10 @@ class Api(Protocol):
     def parse_error(self, body: bytes) -> str: ...
 
 
+class TooManyValuesError(DataError):
+    """What is too large to be read, and would be when it is asked for again."""
+
+
 MOST_VALUES = 1_000_000
 """Values that a body may hold; a page of 100 deals with tags and fields has some 10,000."""
 
@@ -202,11 +206,11 @@ def check_size(body: bytes, marks: tuple[bytes, ...]) -> None:
 
     Raises
     ------
-    DataError
+    TooManyValuesError
         If there are too many.
     """
     if len(body) > MOST_VALUES and sum(map(body.count, marks)) > MOST_VALUES:
-        raise DataError(
+        raise TooManyValuesError(
             f"a body of {len(body):,} bytes that holds more than {MOST_VALUES:,} values is no page"
         )
 

@@ -38,6 +38,7 @@ from capsule_analytics.errors import (
 
 from . import _deadline
 from ._deadline import DeadlineAdapter, TooLargeError
+from ._protocol import TooManyValuesError
 from ._rate_limit import Queue, retry_after, server_time
 
 if TYPE_CHECKING:
@@ -323,7 +324,7 @@ def _may_pass(request: Request, failure: BaseException) -> bool:
         passing = failure.status in _TRANSIENT
     else:
         passing = isinstance(failure, TransportError | DataError)
-        passing = passing and not isinstance(failure, _FinalError)
+        passing = passing and not isinstance(failure, _FinalError | TooManyValuesError)
     return passing and request.reads
 
 

@@ -251,11 +251,14 @@ def _parser() -> etree.XMLParser:
 
 
 def _children(element: etree._Element, name: str) -> list[etree._Element]:
-    """Return the records of a list; refuse what could be one under another spelling."""
+    """Return the records of a list; refuse what could be one elsewhere, or spelled otherwise."""
     for other in _OTHERS(element, name=name):
         if etree.QName(other).localname.lower() == name.lower():
             raise DataError(f"<{element.tag}> has a <{other.tag}> where <{name}> belongs")
-    return list(element.iterchildren(f"{{*}}{name}"))
+    found = list(element.iterchildren(f"{{*}}{name}"))
+    if sum(1 for _ in element.iter(f"{{*}}{name}")) != len(found):
+        raise DataError(f"<{element.tag}> has a <{name}> within another element")
+    return found
 
 
 def _fields(element: etree._Element) -> dict[str, str | None]:

@@ -169,7 +169,7 @@ def _full_every(group: str, needs: str | None = None) -> Option:
         "--full-every",
         group=group,
         needs=needs,
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 36_500),
         default=7,
         show_default=True,
         metavar="DAYS",

@@ -24,7 +24,7 @@ from ._frame import Assembler
 from ._paging import PagedList, Pass, Window, covers, identities
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from capsule_analytics.api import CapsuleClient
 
@@ -373,7 +373,7 @@ class _Passes:
                 return self.until_two_agree()
             evidence.hear(after)
             quiet = before.agrees(after)
-            if quiet and seen.consistent and self._is_proven(seen, after, alike):
+            if quiet and seen.consistent and self._is_proven(seen, alike):
                 return self._result(after, self._seen - seen.ids)
             before = after
             if quiet:  # then nothing explains what could not be counted: see whether it stays so
@@ -394,7 +394,7 @@ class _Passes:
             "missed; try again when fewer people are working in it"
         )
 
-    def _is_proven(self, seen: Pass, after: Changes, alike: list[Pass]) -> bool:
+    def _is_proven(self, seen: Pass, alike: list[Pass]) -> bool:
         """Tell whether a pass between two equal answers is the list as it was then.
 
         It is if as many different ids were seen as the list was long. Records that cannot be told
@@ -403,16 +403,11 @@ class _Passes:
         """
         if not self._is_as_told(seen.totals, seen.length):
             return False
-        if not seen.counted:
-            enough = 1 if seen.distinct else _MORE_PASSES
-            last = alike[-enough:]
-            if len(last) < enough or not all(map(seen.shows_the_same, last)):
-                return False
-        changed = {key: stamp for key, stamp, _ in after.rows}
-        if self._filtered:  # which of them belong here, the answer does not tell
-            both = self._stamps.keys() & changed.keys() - {None}
-            return all(str(self._stamps[key]) == changed[key] for key in both)
-        return changed.keys() <= self._stamps.keys()
+        if seen.counted:
+            return True
+        enough = 1 if seen.distinct else _MORE_PASSES
+        last = alike[-enough:]
+        return len(last) == enough and all(map(seen.shows_the_same, last))
 
     def _if_covered(
         self, feed: ChangeFeed, evidence: _Evidence, last: Changes
@@ -459,11 +454,9 @@ class _Passes:
         self, grid: float, workers: int, pages: Counter[tuple[Row, ...]] | None = None
     ) -> Pass:
         """Read the list once; count how often each page came, where that is asked for."""
-        self._stamps: dict[int | None, object] = {}
 
         def take(page: RawColumns, ids: list[int | None]) -> None:
             self._progress(len(ids))
-            self._stamps.update(zip(ids, page["updated_at"], strict=True))
             if pages is not None:
                 pages[tuple(_rows(page, ids))] += 1
             fresh = [n for n, key in enumerate(ids) if key is None or key not in self._seen]
@@ -492,13 +485,6 @@ class _Passes:
         return client.fetch_page(
             self._query, position, limit, keep=partial(cache.write, position, limit)
         )
-
-    def _fits(self, after: Changes, stamps: Mapping[int | None, str]) -> bool:
-        """Tell whether a quiet pass saw what changed before it as the answer has it."""
-        changed = {key: stamp for key, stamp, _ in after.rows}
-        if self._filtered:  # which of them belong here, the answer does not tell
-            return all(stamps[key] == changed[key] for key in stamps.keys() & changed.keys())
-        return changed.keys() <= stamps.keys()
 
     def _is_as_told(self, totals: set[int], found: int) -> bool:
         """Compare with the number that the server gives, where it gives one.

@@ -197,7 +197,7 @@ def _identities(ids: pd.arrays.IntegerArray) -> tuple[NDArray[np.int64], list[qu
     values = np.array(ids.to_numpy(dtype=np.int64, na_value=0))
     lowest = int(values.min(initial=0))
     if lowest - len(missing) >= np.iinfo(np.int64).min:
-        values[missing] = lowest - 1 - np.arange(len(missing))
+        values[missing] = np.arange(lowest - len(missing), lowest)[::-1]
     else:  # an id stands at the very end of the numbers: take what is free before it
         taken = set(values.tolist())
         values[missing] = list(islice((n for n in count(-1, -1) if n not in taken), len(missing)))

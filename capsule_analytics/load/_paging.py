@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from capsule_analytics.api import Page, RawColumns
 
-MOST_RECORDS = 5_000_000
+MOST_RECORDS = 2_000_000
 """Records after which a list counts as endless."""
 
 _TIMES_ASKED = 100  # so many times what was asked for, and a page is no page

@@ -206,11 +206,13 @@ def _put_away(path: Path, old: Path) -> None:
 
 def _read(marker: Path) -> _Moves | None:
     """Read what was to be moved; None if there is nothing, or nothing that makes sense."""
+    if not marker.is_file():  # a pipe would be waited for
+        return None
     try:
         found: Any = json.loads(marker.read_text("utf-8").rstrip("\n").rpartition("\n")[2])
         moves = _Moves(found["staging"], tuple(found["new"]), tuple(found["stale"]))
         names = [Path(name).name for name in (*moves.new, *moves.stale)]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     # The list is a file that anyone may have written: it moves what is in this folder, and no more.
     plain = names == [*moves.new, *moves.stale] and _STAGING.fullmatch(moves.staging) is not None

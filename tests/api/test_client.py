@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import threading
 from contextlib import contextmanager
@@ -16,12 +17,13 @@ from sandbox_account import ACME, account, deal
 
 import capsule_analytics as ca
 from capsule_analytics import CapsuleClient
-from capsule_analytics.api import Query
+from capsule_analytics.api import Query, _client
 from capsule_analytics.errors import (
     ApiError,
     ArgumentError,
     AuthenticationError,
     CapsuleError,
+    CompletenessError,
     DataError,
     NotFoundError,
 )
@@ -296,6 +298,26 @@ def test_long_resources_are_read_to_their_end() -> None:
     data["lostReasons"] = [{"id": n, "name": f"Reason {n}"} for n in range(1, 251)]
     with Sandbox(data) as sandbox, connected(sandbox, "v2") as client:
         assert len(client.list_lost_reasons()) == 250
+
+
+@pytest.mark.parametrize("most", [500, 10**9], ids=["records", "pages"])
+def test_a_small_list_that_does_not_end_is_an_error(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids that are always new, and no word of how many there are."""
+    monkeypatch.setattr(_client, "_MOST_LISTED", most)
+    keys = itertools.count()
+
+    def endless(_: Any, parse: Any) -> Any:
+        rows = ",".join(f'{{"id":{next(keys)},"deletedAt":"x"}}' for _ in range(100))
+        body = f'{{"lostReasons":[{rows}],"opportunities":[{rows}]}}'
+        return parse(body.encode(), {"X-Pagination-Has-More": "true"})
+
+    with CapsuleClient("acme", "t0ken") as client:
+        monkeypatch.setattr(client.transport, "call", endless)
+        for read in (client.list_lost_reasons, lambda: client.fetch_deleted(datetime.now(UTC))):
+            with pytest.raises(CompletenessError, match=r"does not end: (600|99,900) records"):
+                read()
 
 
 # Writing
@@ -688,3 +710,16 @@ def test_a_page_of_more_parts_than_were_asked_for_is_not_even_parsed(
         monkeypatch.setattr(client.api, "parse_page", lambda *_: pytest.fail("it was parsed"))
         with pytest.raises(DataError, match="more than 20,000 parts, where 3 records"):
             client.fetch_page(Query(), client.api.FIRST, 3)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_what_is_too_large_to_be_read_is_asked_for_once(version: str) -> None:
+    empty = b"<opportunity/>" * 560_000 if version == "v1" else b"{}," * 2_600_000 + b"{}"
+    form = b"<opportunities>%b</opportunities>" if version == "v1" else b'{"opportunities":[%b]}'
+    with (
+        recorder(form % empty) as (url, server),
+        CapsuleClient(token="t0ken", base_url=url, api_version=version) as client,
+        pytest.raises(DataError, match="more than 200,000 parts"),
+    ):
+        client.fetch_page(Query(), client.api.FIRST, 100)
+    assert len(server.seen) == 1

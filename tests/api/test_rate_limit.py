@@ -360,6 +360,15 @@ class TestWaits:
         assert "10 minutes" in str(caught.value)
         assert len(asked) == 1
 
+    def test_the_ceiling_is_an_hour(self) -> None:
+        answer = b"HTTP/1.1 429 No\r\nContent-Length: 0\r\nRetry-After: 3700\r\n\r\n"
+        with (
+            raw_server(says(answer)) as (url, _),
+            ca.CapsuleClient(token="t0ken", base_url=url) as client,
+            pytest.raises(RateLimitError, match="later than the 60 minutes"),
+        ):
+            client.list_currencies()
+
     @pytest.mark.parametrize("reset", [b"1e300", b"99999999999999", b"inf", b"nan", b"-1", b"x"])
     def test_an_odd_reset_is_our_error(self, reset: bytes) -> None:
         answer = b"HTTP/1.1 429 No\r\nContent-Length: 0\r\nX-RateLimit-Reset: %b\r\n\r\n" % reset

@@ -458,9 +458,11 @@ class TestNothingUnseen:
             b'<opportunity xmlns="urn:c"><id>1</id></opportunity>',
             b"<opportunity><ID>1</ID></opportunity>",
             b'<opportunity xmlns:c="urn:c"><id>1</id><c:value>3</c:value></opportunity>',
+            b"<opportunity><id>1</id><opportunity><id>2</id></opportunity></opportunity>",
+            b"<page><opportunity><id>1</id></opportunity></page>",
         ],
     )
-    def test_another_spelling_is_refused(self, record: bytes) -> None:
+    def test_another_spelling_or_place_is_refused(self, record: bytes) -> None:
         with pytest.raises(DataError, match="has a <"):
             _v1.parse_page(b"<opportunities>" + record + b"</opportunities>", {})
 

@@ -98,6 +98,12 @@ def test_everything_again_after_so_many_days(sandbox: Sandbox, tmp_path: Path) -
     assert [kind for kind, *_ in taken(store)] == ["full", "incremental", "full"]
 
 
+def test_days_that_no_calendar_has_are_wrong_usage(tmp_path: Path) -> None:
+    done = snapshot(tmp_path / "h.duckdb", "--account", "acme", "--full-every", "9" * 30)
+    assert done.returncode == 2
+    assert "--full-every" in done.stderr
+
+
 def test_another_milestone_configuration_loads_everything(tmp_path: Path) -> None:
     """A milestone's probability is that of its deals, which have not changed themselves."""
     store = tmp_path / "history.duckdb"

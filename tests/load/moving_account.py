@@ -24,6 +24,8 @@ from capsule_analytics.api import _v1, _v2
 from capsule_analytics.api._protocol import Deleted, Page, Query
 from capsule_analytics.errors import NotFoundError
 from capsule_analytics.load import _paging
+from capsule_analytics.load._complete import ChangeFeed, read_completely
+from capsule_analytics.load._frame import Setting, milestone_frame
 from capsule_analytics.schema import RAW_NAMES
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class World(NamedTuple):
     filtered: bool
     tells_total: bool
     plan: tuple[Event, ...]
-    luck: int
+    luck: int | random.Random
 
 
 KINDS = ("create", "update", "update", "revert", "delete", "delete", "restore", "hide", "drop")
@@ -141,7 +143,7 @@ class MovingAccount:
             server_time=START, interrupt=lambda: None, wait=self._wait, root="moving"
         )
         self.deals = [
-            Deal(key, key not in world.nameless, listed=key % 3 > 0)
+            Deal(key, key not in world.nameless, key % 4, listed=key % 3 > 0)
             for key in range(1, world.count + 1)
         ]
         for deal in self.deals:
@@ -192,7 +194,7 @@ class MovingAccount:
         match event.kind:
             case "create":
                 named = event.which > 0 or not self.world.nameless
-                self.deals.append(Deal(self._next, named, stamp=now, born=now))
+                self.deals.append(Deal(self._next, named, self._next % 4, now, born=now))
                 self._next += 1
             case "update" if deal is not None:
                 deal.text += 1
@@ -220,7 +222,10 @@ class MovingAccount:
 
         Then it leaves the list of the deleted, where it may stay otherwise.
         """
-        deal = self.trash.pop(event.which % len(self.trash))
+        deal = self.trash[event.which % len(self.trash)]
+        if deal.key in self._away and _stamp(now) == _stamp(deal.stamp):
+            return  # it would have no new time within this second
+        self.trash.remove(deal)
         if deal.key in self._away or event.linger:
             deal.stamp = now
         if not event.linger:
@@ -323,10 +328,23 @@ class _Pool:
         return {self._luck.choice([future for future in futures if future.done()])}, None
 
 
+class LastFirst(random.Random):
+    """What was asked last is answered first, and all of it before anything arrives."""
+
+    def random(self) -> float:
+        return 0.0
+
+    def randrange(self, stop: int) -> int:  # type: ignore[override]
+        return stop - 1
+
+    def choice(self, seq: Any) -> Any:
+        return seq[-1]
+
+
 @contextmanager
-def in_any_order(luck: int) -> Iterator[None]:
+def in_any_order(luck: int | random.Random) -> Iterator[None]:
     """Let requests that are under way together be answered in an order that is drawn."""
-    pool = _Pool(random.Random(luck))  # noqa: S311 - not for secrets
+    pool = _Pool(random.Random(luck) if isinstance(luck, int) else luck)  # noqa: S311 - no secret
     # As if answers were long on their way, so that all workers are put to use.
     clock = SimpleNamespace(perf_counter=count().__next__, thread_time=lambda: 0.0)
     with (
@@ -335,3 +353,37 @@ def in_any_order(luck: int) -> Iterator[None]:
         patch.object(_paging, "time", clock),
     ):
         yield
+
+
+def read(account: MovingAccount) -> State:
+    """Load the account; return what came, as `MovingAccount.states` has it."""
+    world = account.world
+    with in_any_order(world.luck):
+        reading = read_completely(
+            account,  # type: ignore[arg-type] # a client as far as it is asked
+            Query(milestone="Lead" if world.filtered else None),
+            began=START,
+            workers=world.workers,
+            page_size=world.page_size,
+        )
+    frame, findings = reading.assembler.finish(
+        Setting(milestone_frame([], typed=account.api.TYPED)), gone=reading.gone
+    )
+    assert "duplicate_id" not in {finding.check for finding in findings}
+    return Counter(
+        (None if key < 0 else key, text)
+        for key, text in zip(frame.index, frame["name"], strict=True)
+    )
+
+
+def brought_up_to_date(account: MovingAccount) -> State:
+    """Return the account at first with what changed since, as `MovingAccount.states` has it."""
+    held = dict(account.states[0].keys())
+    with in_any_order(account.world.luck):
+        changes = ChangeFeed(account, START).settle()  # type: ignore[arg-type]
+    assert changes is not None
+    for key in changes.gone.keys() - changes.ids:
+        held.pop(key, None)
+    for page in changes.pages:
+        held |= zip(map(int, page["id"]), page["name"], strict=True)
+    return Counter(held.items())

@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import os
 import random
-from collections import Counter
 
 from hypothesis import event, given, settings
-from moving_account import PLANS, START, MovingAccount, State, World, in_any_order
+from moving_account import PLANS, MovingAccount, State, World, brought_up_to_date, read
+from tries import TRIES
 
-from capsule_analytics.api._protocol import Query
 from capsule_analytics.errors import CompletenessError
-from capsule_analytics.load._complete import ChangeFeed, read_completely
-from capsule_analytics.load._frame import Setting, milestone_frame
 
 TIMES = int(os.environ.get("CAPSULE_TEST_LONG", "1"))
 """How many times as many examples are tried; `make test-long` sets it."""
-
-
-def read(account: MovingAccount) -> State:
-    """Load the account; return what came, as `MovingAccount.states` has it."""
-    world = account.world
-    with in_any_order(world.luck):
-        reading = read_completely(
-            account,  # type: ignore[arg-type] # a client as far as it is asked
-            Query(milestone="Lead" if world.filtered else None),
-            began=START,
-            workers=world.workers,
-            page_size=world.page_size,
-        )
-    frame, findings = reading.assembler.finish(
-        Setting(milestone_frame([], typed=account.api.TYPED)), gone=reading.gone
-    )
-    assert "duplicate_id" not in {finding.check for finding in findings}
-    event(f"{reading.passes} passes")
-    return Counter(
-        (None if key < 0 else key, text)
-        for key, text in zip(frame.index, frame["name"], strict=True)
-    )
 
 
 @given(PLANS)
@@ -51,23 +26,33 @@ def test_so_it_is_where_the_order_never_holds_still(world: World) -> None:
         found = read(account)
     except CompletenessError:
         return
+    finally:
+        TRIES["lists whose order is another in each answer"] += 1
     assert found in account.states
 
 
-def attempt(account: MovingAccount) -> State | None:
+def attempt(account: MovingAccount, server: str) -> State | None:
     try:
         return read(account)
     except CompletenessError:
         event("an error")
         assert account.world.plan, "an account that holds still must load"
+        TRIES[f"interleavings, {server}: an error"] += 1
         return None
+    finally:
+        tell_interleaving(account, server)
+
+
+def tell_interleaving(account: MovingAccount, server: str) -> None:
+    """Count it; it is one if the account was another before the last answer."""
+    TRIES[f"interleavings, {server}"] += any(s != account.states[0] for s in account.states)
 
 
 @given(PLANS)
 @settings(max_examples=400 * TIMES, deadline=None)
 def test_a_load_is_the_account_at_one_moment_or_an_error(world: World) -> None:
     account = MovingAccount(world)
-    found = attempt(account)
+    found = attempt(account, "the whole list")
     assert found is None or found in account.states
 
 
@@ -76,7 +61,7 @@ def test_a_load_is_the_account_at_one_moment_or_an_error(world: World) -> None:
 def test_so_it_is_where_the_server_cannot_tell_what_changed(world: World) -> None:
     world = world._replace(plan=tuple(e for e in world.plan if e.kind != "revert"))
     account = MovingAccount(world, tells_changes=world.luck % 2 > 0, tells_gone=world.luck % 2 == 0)
-    found = attempt(account)
+    found = attempt(account, "no word of what changed")
     assert found is None or found in account.states
 
 
@@ -87,16 +72,12 @@ def test_an_earlier_load_and_what_changed_since_are_the_account_at_one_moment(wo
     plan = tuple(e._replace(linger=True) if e.kind == "restore" else e for e in world.plan)
     world = world._replace(filtered=False, nameless=frozenset(), returned=frozenset(), plan=plan)
     account = MovingAccount(world)
-    before = dict(account.states[0].keys())
     try:
-        with in_any_order(world.luck):
-            changes = ChangeFeed(account, START).settle()  # type: ignore[arg-type]
+        found = brought_up_to_date(account)
     except CompletenessError:
         assert world.plan
+        TRIES["interleavings, changes since: an error"] += 1
         return
-    assert changes is not None
-    for key in changes.gone.keys() - changes.ids:
-        before.pop(key, None)
-    for page in changes.pages:
-        before |= zip(map(int, page["id"]), page["name"], strict=True)
-    assert Counter(before.items()) in account.states
+    finally:
+        tell_interleaving(account, "changes since")
+    assert found in account.states

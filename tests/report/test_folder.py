@@ -230,6 +230,7 @@ def test_what_earlier_runs_left_goes_and_what_others_have_stays(folder: Path) ->
         "",
         "words alone",
         "[]",
+        "[" * 100_000,
         '{"staging": "..", "new": [], "stale": ["notes.txt"]}',
         '{"staging": ".report-abcd_123", "new": ["../notes.txt"], "stale": []}',
         '{"staging": ".report-abcd_123", "new": [1], "stale": []}',
@@ -240,6 +241,53 @@ def test_a_list_that_makes_no_sense_moves_nothing(text: str, folder: Path) -> No
     assert mend(folder) is False
     assert held(folder) == OLD | MINE | {UNFINISHED: text}
     write(folder, NEW)
+    assert held(folder) == NEW | MINE
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows settles folders by itself")
+def test_what_the_list_names_is_on_the_disk_before_the_list(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a power cut leaves no list of files that never got there."""
+    settled: set[int] = set()
+    sync, replace = os.fsync, Path.replace
+
+    def settling(opened: int) -> None:
+        settled.add(os.fstat(opened).st_ino)
+        sync(opened)
+
+    def moving(self: Path, target: Path) -> Path:
+        if self.name == UNFINISHED:
+            needed = [self, self.parent / "new", *(self.parent / "new").iterdir()]
+            assert {path.stat().st_ino for path in needed} <= settled
+            settled.clear()
+        elif self.parent.name == "new":
+            assert folder.stat().st_ino in settled, "the list's name, before the first move"
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", settling)
+    monkeypatch.setattr(Path, "replace", moving)
+    write(folder, NEW)
+    assert held(folder) == NEW | MINE
+
+
+@pytest.mark.skipif(os.name != "posix", reason="makes a pipe")
+def test_a_pipe_in_place_of_the_list_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / UNFINISHED)
+    assert mend(folder) is False
+    (folder / UNFINISHED).unlink()
+
+
+def test_what_others_linked_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "new").mkdir(parents=True)
+    (other / "new" / "forecast.csv").write_text("theirs")
+    (folder / ".report-abcd_123").symlink_to(other)
+    (folder / "forecast.csv").unlink()
+    (folder / "forecast.csv").symlink_to(other / "new" / "forecast.csv")
+    write(folder, NEW)
+    assert (other / "new" / "forecast.csv").read_text() == "theirs"
+    (folder / ".report-abcd_123").unlink()
     assert held(folder) == NEW | MINE
 
 

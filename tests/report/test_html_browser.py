@@ -10,6 +10,7 @@ import base64
 import io
 import re
 import shutil
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import capsule_analytics as ca
 from capsule_analytics.report import Options
 from capsule_analytics.report._figures import figures_of
 from capsule_analytics.report._page import write_html
+from capsule_analytics.report._text import without_formulas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -341,6 +343,33 @@ def test_columns_can_be_chosen_and_copied(browser: Any, figures: Figures) -> Non
     assert copied["Deal"].dropna().str.startswith("'=").sum() == (
         pounds["name"].str.startswith("=").sum()
     )
+
+
+def test_what_is_copied_runs_in_no_spreadsheet(driver: Any, tmp_path: Path) -> None:
+    """Cell for cell as in the CSV files, whatever parts cells and lines."""
+    names = [
+        "a\r=1+1",
+        "a\n=1+1",
+        "\t=1",
+        "a;=1",
+        "\x00=1",
+        "\uff1d1",
+        "\u200b@A1",
+        "\x85=1",
+        "-2 + 3",
+    ]
+    sample = ca.load_sample()
+    deals = sample.opportunities.query("status == 'open' and currency == 'GBP'")[: len(names)]
+    pipeline = replace(sample, opportunities=deals.assign(name=pd.array(names, "string[python]")))
+    write_html(figures_of(pipeline, Options(html=True, formats=())), tmp_path / "page.html")
+    visit(driver, (tmp_path / "page.html").as_uri())
+    driver.execute_script(
+        "window.copied = []; navigator.clipboard.writeText = async (text) => copied.push(text)"
+    )
+    driver.find_element("css selector", ".csv").click()
+    (text,) = driver.execute_script("return copied")
+    copied = pd.read_csv(io.StringIO(text), lineterminator="\n")
+    assert sorted(copied["Deal"]) == sorted(map(without_formulas, names))
 
 
 def test_without_script_the_page_reads_whole(driver: Any, address: str, figures: Figures) -> None:

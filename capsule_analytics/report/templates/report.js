@@ -497,11 +497,20 @@ const dealCell = (column, row) => {
   }
   return make("td", written, column.numeric ? { class: "num" } : column.day ? { class: "day" } : { class: `text${column.name === "name" ? " name" : ""}`, dir: "auto" });
 };
-// A cell that could run as a formula gets an apostrophe, as in the CSV files beside the page.
-const FORMULA = /^[\s"\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]|^[\t\n]/;
+// As in the CSV files beside the page: no cell runs as a formula, wherever a program parts cells and
+// lines, and control characters are their pictures.
+const SIGN = "[\\s\\u0085\\u00ad\\u034f\\u061c\\u180e\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff\"]*"
+  + "[=+\\-@\\uff1d\\uff0b\\uff0d\\uff20\\ufe66\\ufe62\\ufe63\\ufe6b\\u2212\\u207a-\\u207c\\u208a-\\u208c]";
+const FIRST = new RegExp(`^(?:${SIGN}|[\\t\\n])`);
+const LATER = new RegExp(`([\\n\\t;\\u0085\\u2028\\u2029])(?=${SIGN})`, "g");
+const picture = (found) => String.fromCharCode(found === "\x7f" ? 0x2421 : 0x2400 + found.charCodeAt(0));
+const withoutFormulas = (value) => {
+  const readable = value.replace(/\r\n?/g, "\n").replace(/[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/g, picture);
+  return (FIRST.test(readable) ? "'" : "") + readable.replace(LATER, "$1'");
+};
 const quoted = (value, numeric = false) => {
-  const safe = !numeric && FORMULA.test(value ?? "") ? `'${value}` : String(value ?? "");
-  return /[",;\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const safe = numeric ? String(value ?? "") : withoutFormulas(String(value ?? ""));
+  return /[",;\t\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 };
 const csv = () => {
   const shown = [...visible(), { label: "Currency", value: (row) => text("currency", row) }];
