@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BIN = Path(sys.executable).parent
+NO_CHARTS = "--format", "none"
+"""For reports of which only the tables or the page are looked at: charts take longer than both."""
 
 
 def environment(token: str | None = None, **more: str) -> dict[str, str]:
