@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# A worker a core is all that a machine can do: threads of linear algebra, two a worker on two
+# cores, wait for each other and triple the time. Here, because numpy looks when it is imported.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 HERE = Path(__file__).parent
 

@@ -27,6 +27,7 @@ from ._evidence import (
     month_of,
     month_start,
     read,
+    read_each,
 )
 from ._fit import Evidence, Fitted
 from ._known import NO_PRIOR, Prior
@@ -853,10 +854,9 @@ def rolling(pipelines: Iterable[Pipeline]) -> Iterator[Projection]:
     ArgumentError
         As `fit` raises it.
     """
-    ordered = in_order(pipelines)
     kept: dict[int, dict[int, Past]] = {}
-    for number in range(1, len(ordered) + 1):
-        yield _fit(read(ordered[:number]), kept, exact=False)
+    for history in read_each(in_order(pipelines)):
+        yield _fit(history, kept, exact=False)
 
 
 def _fit(

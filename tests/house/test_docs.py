@@ -18,7 +18,8 @@ import click
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
-from commands import command, invoked
+from commands import command as in_a_process
+from commands import invoked
 
 import capsule_analytics as ca
 from capsule_analytics._deals._placing import CALIBRATED
@@ -180,7 +181,7 @@ RUN = sorted({(line[0], *line[1]) for _, line in LINES if "--sample" in line[1]}
 def test_commands_on_the_sample_account_run(words: tuple[str, ...], tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
     if words[0] == "capsule-mcp":  # speaks over this process's own standard input and output
-        done = command(*words, **home)
+        done = in_a_process(*words, **home)
     else:
         done = invoked(*words, cwd=tmp_path, **home)
     assert done.returncode == 0, done.stderr
