@@ -268,7 +268,7 @@ def read_each(pipelines: Iterable[Pipeline]) -> Iterator[History]:
 
 
 def _no_codes() -> dict[str, Codes]:
-    """Number names from the first one on."""
+    """Begin to number the names of each kind."""
     learnt = ("currency", "milestone", "pipeline", "owner")
     return {name: Codes() for name in (*learnt, *_SPLITS)}
 
