@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from capsule_analytics import cli
+from capsule_analytics.sandbox.cli import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +53,12 @@ def invoked(
     command = {
         "capsule-mcp": cli.mcp,
         "capsule-report": cli.report,
+        "capsule-sandbox": sandbox,
         "capsule-snapshot": cli.snapshot,
     }[name]
     out, err = io.StringIO(), io.StringIO()
-    showwarning, terminate = warnings.showwarning, signal.getsignal(signal.SIGTERM)
+    showwarning = warnings.showwarning
+    signals = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         with (
             mock.patch.dict(os.environ, environment(token, **more), clear=True),
@@ -66,5 +69,6 @@ def invoked(
             code = cli.run(command, rest)
     finally:
         warnings.showwarning = showwarning
-        signal.signal(signal.SIGTERM, terminate)
+        for number, handler in signals.items():
+            signal.signal(number, handler)
     return subprocess.CompletedProcess([name, *rest], code, out.getvalue(), err.getvalue())
