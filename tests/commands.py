@@ -40,7 +40,7 @@ def command(
         env=environment(token, **more),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
