@@ -32,10 +32,10 @@ types: $(VENV)/.test
 	$(BIN)/mypy
 
 fast: $(VENV)/.test
-	$(BIN)/python -m pytest -q -n auto -m "not slow" tests
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
 tests: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --mpl --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --mpl --cov --cov-report=term
 
 test-long: $(VENV)/.test  ## try what is generated many times as often, and count it: ten minutes
 	CAPSULE_TEST_LONG=30 $(BIN)/python -m pytest -n auto -q tests/load/test_complete_model.py tests/load/test_fuzz.py

@@ -453,13 +453,15 @@ def run(checks: Iterable[Check], context: Context) -> list[tuple[int, str, Sever
     """
     rows = []
     for one in checks:
-        flagged = context.frame[one.applies(context).to_numpy(dtype=bool)]
-        columns = [name for name in flagged.columns if "{" + name in one.detail]
-        shown = flagged[columns].astype(object)
+        flags = one.applies(context).to_numpy(dtype=bool)
+        if not flags.any():
+            continue
+        columns = [name for name in context.frame.columns if "{" + name in one.detail]
+        shown = context.frame[columns][flags].astype(object)
         records = shown.where(shown.notna(), "none").to_dict("records") or [{}] * len(shown)
         rows += [
             (int(key), one.name, one.severity, one.detail.format(**record))
-            for key, record in zip(flagged.index, records, strict=True)
+            for key, record in zip(shown.index, records, strict=True)
         ]
     return rows
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import pandas as pd
 
 from capsule_analytics.api import api_of, definition_of
 from capsule_analytics.load import assemble, counting_reasons, milestone_frame
+from capsule_analytics.schema import as_day
 
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline
@@ -56,6 +60,12 @@ def load_sample(as_of: date | str | None = None) -> Pipeline:
     >>> pipeline.as_of.isoformat(), sorted(pipeline.opportunities["status"].unique())
     ('2026-10-15', ['lost', 'open', 'won'])
     """
+    return copied(_read(None if as_of is None else as_day(as_of)))
+
+
+@lru_cache(maxsize=4)
+def _read(as_of: date | None) -> Pipeline:
+    """Read the account once: documentation, tests and notebooks ask for it again and again."""
     v2 = api_of("v2")
     body = account_path().read_bytes()
     about = orjson.loads(body)["account"]
@@ -65,8 +75,23 @@ def load_sample(as_of: date | str | None = None) -> Pipeline:
         **sample_setting(),
         typed=v2.TYPED,
         loaded_at=pd.Timestamp(day, tz="UTC"),
-        as_of=day if as_of is None else as_of,
+        as_of=as_of or day,
         account=about["name"],
+    )
+
+
+def copied(kept: Pipeline) -> Pipeline:
+    """Give a pipeline that is kept to someone who may change its frames.
+
+    Parameters
+    ----------
+    kept
+        One with custom fields, as the sample account has them.
+    """
+    deals = kept.opportunities.copy()
+    deals["fields"] = pd.Series(map(copy, deals["fields"]), index=deals.index, dtype=object)
+    return replace(
+        kept, opportunities=deals, milestones=kept.milestones.copy(), issues=kept.issues.copy()
     )
 
 

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from capsule_analytics import cli
+from capsule_analytics.sandbox.cli import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BIN = Path(sys.executable).parent
+NO_CHARTS = "--format", "none"
+"""For reports of which only the tables or the page are looked at: charts take longer than both."""
 
 
 def environment(token: str | None = None, **more: str) -> dict[str, str]:
@@ -37,7 +40,7 @@ def command(
         env=environment(token, **more),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -50,10 +53,12 @@ def invoked(
     command = {
         "capsule-mcp": cli.mcp,
         "capsule-report": cli.report,
+        "capsule-sandbox": sandbox,
         "capsule-snapshot": cli.snapshot,
     }[name]
     out, err = io.StringIO(), io.StringIO()
-    showwarning, terminate = warnings.showwarning, signal.getsignal(signal.SIGTERM)
+    showwarning = warnings.showwarning
+    signals = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         with (
             mock.patch.dict(os.environ, environment(token, **more), clear=True),
@@ -64,5 +69,6 @@ def invoked(
             code = cli.run(command, rest)
     finally:
         warnings.showwarning = showwarning
-        signal.signal(signal.SIGTERM, terminate)
+        for number, handler in signals.items():
+            signal.signal(number, handler)
     return subprocess.CompletedProcess([name, *rest], code, out.getvalue(), err.getvalue())

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# A worker a core is all that a machine can do: threads of linear algebra, two a worker on two
+# cores, wait for each other and triple the time. Here, because numpy looks when it is imported.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 HERE = Path(__file__).parent
 
@@ -14,12 +20,16 @@ collect_ignore = ["clients"]
 # Folders, files and tests which start processes, servers, clusters or a browser, draw pictures, or
 # take long for what they prove.
 SLOW = (
-    "api/test_client.py",
     "api/test_foreign_client.py",
+    "api/test_hostile_answers.py",
+    "api/test_rate_limit.py",
     "api/test_v1_equals_v2.py",
+    "benchmarks/test_worlds.py",
     "calibration/test_backtest.py",
+    "calibration/test_backtest_methods.py",
     "cli",
     "deals/test_engines.py",
+    "deliver",
     "forecast/test_forecast.py::test_every_cent_is_in_the_table_once",
     "forecast/test_forecast.py::test_parts_of_an_account_add_up_to_the_whole",
     "forecast/test_forecast.py::test_the_order_of_rows_does_not_matter",
@@ -29,7 +39,10 @@ SLOW = (
     "history/test_history_store.py",
     "house/test_docs.py",
     "house/test_notebooks.py",
+    "load/test_account_setting.py",
+    "load/test_complete_model.py",
     "load/test_frame_properties.py",
+    "load/test_live_shapes.py",
     "load/test_loader_completeness.py",
     "load/test_loader_http.py",
     "mcp/test_over_stdio.py",
@@ -39,6 +52,7 @@ SLOW = (
     "risk/test_risk_properties.py",
     "sandbox",
     "test_sample_data.py",
+    "api/test_client.py",
 )
 
 

@@ -150,3 +150,17 @@ def test_an_owner_of_an_account_without_deals(pipeline: ca.Pipeline) -> None:
     empty = replace(pipeline, opportunities=pipeline.opportunities.iloc[:0])
     with pytest.raises(ArgumentError, match=r"no deal has the owner 'ann'; there are none$"):
         select(empty, owner="ann")
+
+
+def test_who_changes_a_sample_changes_it_for_nobody_else() -> None:
+    """It is read once, and given out as copies."""
+    for load in (ca.load_sample, lambda: ca.history.sample_history()[0]):
+        before, mine = load(), load()
+        frame = mine.opportunities
+        next(fields for fields in frame["fields"] if fields)["Users"] = -1
+        frame["tcv"] = 0.0
+        mine.milestones["name"] = "changed"
+        mine.issues["detail"] = "changed"
+        after = load()
+        for name in ("opportunities", "milestones", "issues"):
+            pd.testing.assert_frame_equal(getattr(after, name), getattr(before, name))

@@ -31,7 +31,7 @@ _TEMPLATE = """\
 
 # Where the report goes, and in which form.
 # out = "report"
-# format = ["png", "svg"]           # png, svg, pdf
+# format = ["png", "svg"]           # png, svg, pdf; "none" for no charts
 # html = true                       # report.html: all of it on one page
 # xlsx = true                       # report.xlsx: all of it as a workbook
 

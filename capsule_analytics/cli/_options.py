@@ -144,8 +144,10 @@ def _typed_wins(ctx: click.Context, param: click.Parameter, value: Any) -> Any: 
 def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     """Read the comma-separated formats."""
     formats = tuple(dict.fromkeys(part.strip().lower() for part in value.split(",")))
+    if formats == ("none",):
+        return ()
     if not set(formats) <= {"png", "svg", "pdf"}:
-        raise click.BadParameter("name png, svg or pdf, separated by commas", ctx, param)
+        raise click.BadParameter("name png, svg or pdf, separated by commas, or none", ctx, param)
     return formats
 
 
@@ -556,7 +558,7 @@ REPORT_OPTIONS = (
         show_default=True,
         metavar="png,svg,pdf",
         callback=_formats,
-        help="Formats of the charts.",
+        help="Formats of the charts; none writes no charts.",
     ),
     Option(
         "--html",

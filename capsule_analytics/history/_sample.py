@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 from typing import TYPE_CHECKING
 
 import orjson
@@ -10,7 +11,7 @@ import pandas as pd
 
 from capsule_analytics.api import api_of
 from capsule_analytics.load import assemble
-from capsule_analytics.sample import sample_folder, sample_setting
+from capsule_analytics.sample import copied, sample_folder, sample_setting
 
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline
@@ -30,6 +31,12 @@ def sample_history() -> list[Pipeline]:
     >>> len(days), days[0].as_of.isoformat(), days[-1].as_of.isoformat()
     (19, '2025-04-30', '2026-10-15')
     """
+    return [copied(kept) for kept in _read()]
+
+
+@cache
+def _read() -> tuple[Pipeline, ...]:
+    """Read the days once: documentation, tests and notebooks ask for them again and again."""
     v2 = api_of("v2")
     body = (sample_folder() / "snapshots.json").read_bytes()
     history = orjson.loads(body)
@@ -55,4 +62,4 @@ def sample_history() -> list[Pipeline]:
                 account=account["name"],
             )
         )
-    return pipelines
+    return tuple(pipelines)

@@ -20,7 +20,7 @@ from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -246,10 +246,38 @@ def read(pipelines: Pipeline | Iterable[Pipeline]) -> History:
         If there is none, one is no pipeline, or they are of several accounts.
     """
     ordered = in_order(pipelines)
-    today = ordered[-1]
+    codes = _no_codes()
+    return _history(ordered, [_read_one(pipeline, codes) for pipeline in ordered], codes)
+
+
+def read_each(pipelines: Iterable[Pipeline]) -> Iterator[History]:
+    """Give what `read` gives of the first pipeline, of the first two, and so on, read once each.
+
+    Parameters
+    ----------
+    pipelines
+        As `in_order` gives them.
+    """
+    codes = _no_codes()
+    ordered: list[Pipeline] = []
+    frames: list[pd.DataFrame] = []
+    for pipeline in pipelines:
+        ordered.append(pipeline)
+        frames.append(_read_one(pipeline, codes))
+        yield _history(ordered, frames, codes)
+
+
+def _no_codes() -> dict[str, Codes]:
+    """Begin to number the names of each kind."""
     learnt = ("currency", "milestone", "pipeline", "owner")
-    codes = {name: Codes() for name in (*learnt, *_SPLITS)}
-    frames = [_read_one(pipeline, codes) for pipeline in ordered]
+    return {name: Codes() for name in (*learnt, *_SPLITS)}
+
+
+def _history(
+    ordered: Sequence[Pipeline], frames: Sequence[pd.DataFrame], codes: Mapping[str, Codes]
+) -> History:
+    """Make one history of pipelines that have been read, oldest first."""
+    today = ordered[-1]
     days = [day_number(pipeline.as_of) for pipeline in ordered]
     deals, position, splits = _deals(frames, days)
     seen = _seen(frames, days, deals, position)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from ._evidence import (
     month_of,
     month_start,
     read,
+    read_each,
 )
 from ._fit import Evidence, Fitted
 from ._known import NO_PRIOR, Prior
@@ -43,7 +45,7 @@ from ._track import (
     past_months,
     pasts_of,
 )
-from ._window import LONGEST, Outlooks, window, won_between
+from ._window import LONGEST, Outlooks, Window, window, won_between
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -153,6 +155,7 @@ class Projection:
             code: monthly(evidence, code, int(month_of(fitted.today + 1))) for code in fitted.levels
         }
         self._codes = sorted(fitted.levels, key=self._name)
+        self._windows: dict[tuple[int, int, int], Window] = {}
 
     @property
     def as_of(self) -> date:
@@ -404,19 +407,25 @@ class Projection:
         ``likely_month`` (the month in which it is most likely won, if it is), ``reasons`` (what
         moves its odds of being won soon against the average open deal, in words and factors).
         """
-        history, at, today = self._evidence.history, self._present, self._fitted.today
-        now = int(month_of(today + 1))
-        ends = {
-            "won_this_month": now + 1,
-            "won_this_quarter": now - now % 3 + 3,
-            "won_within_year": now + 12,
-            "won_ever": now + LONGEST,
+        return self._deals.copy()
+
+    @cached_property
+    def _deals(self) -> pd.DataFrame:
+        """The table of `deals`, which a report shows and sorts other tables by."""
+        history, at = self._evidence.history, self._present
+        now = int(month_of(self._fitted.today + 1))
+        quarter = now - now % 3
+        periods = {
+            "won_this_month": (now, now + 1),
+            "won_this_quarter": (quarter, quarter + 3),
+            "won_within_year": (now, now + 12),
+            "won_ever": (now, now + LONGEST),
         }
-        chances = {name: np.zeros(len(at)) for name in ends}
+        chances = {name: np.zeros(len(at)) for name in periods}
         for code in np.unique(at.currency).tolist():
             so_far = np.zeros(len(at))
-            for name, end in ends.items():
-                part = window(history, self._outlooks, today + 1, int(month_start(end)), code)
+            for name, (first, end) in periods.items():
+                part = self._window(int(month_start(first)), int(month_start(end)), code)
                 # Longer periods have other shocks, but never less time.
                 so_far[part.deals] = np.maximum(so_far[part.deals], part.chances())
                 chances[name][part.deals] = so_far[part.deals]
@@ -526,7 +535,7 @@ class Projection:
             As `distribution` raises it.
         """
         first, last = self._period(start, end)
-        laid = window(self._evidence.history, self._outlooks, first, last, self._code(currency))
+        laid = self._window(first, last, self._code(currency))
         alone = replace(laid, new_spread=0.0, nodes=np.ones(1), weights=np.ones(1))
         return alone.total()
 
@@ -641,8 +650,15 @@ class Projection:
             ) from error
         return day_number(found.start_time.date()), day_number(found.end_time.date()) + 1
 
+    def _window(self, start: int, end: int, currency: int) -> Window:
+        """Lay out a period once: tables, charts and deals ask for the same ones."""
+        key = start, end, currency
+        if key not in self._windows:
+            self._windows[key] = window(self._evidence.history, self._outlooks, *key)
+        return self._windows[key]
+
     def _law(self, start: int, end: int, currency: int) -> Projected:
-        laid = window(self._evidence.history, self._outlooks, start, end, currency)
+        laid = self._window(start, end, currency)
         return self._corrected(laid.total(), start, end, currency)
 
     def _corrected(self, law: Projected, start: int, end: int, currency: int) -> Projected:
@@ -664,7 +680,7 @@ class Projection:
     ) -> list[tuple[str | None, Projected]]:
         """Project a period as a whole, or by the values of a column, sorted."""
         history = self._evidence.history
-        laid = window(history, self._outlooks, start, end, code)
+        laid = self._window(start, end, code)
         whole = laid.total()
         right = self._corrected(whole, start, end, code)
         if by is None:
@@ -838,10 +854,9 @@ def rolling(pipelines: Iterable[Pipeline]) -> Iterator[Projection]:
     ArgumentError
         As `fit` raises it.
     """
-    ordered = in_order(pipelines)
     kept: dict[int, dict[int, Past]] = {}
-    for number in range(1, len(ordered) + 1):
-        yield _fit(read(ordered[:number]), kept, exact=False)
+    for history in read_each(in_order(pipelines)):
+        yield _fit(history, kept, exact=False)
 
 
 def _fit(

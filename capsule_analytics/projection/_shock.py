@@ -155,16 +155,18 @@ def _moved(
     joint: NDArray[np.float64], bins: NDArray[np.float64], add: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Add to the sums what each state adds, split between bins so that the mean is kept."""
-    result = np.zeros_like(joint)
+    kinds, states, count = joint.shape
     to = np.minimum(bins[None, :] + add[:, None], bins[-1])
-    cell = np.searchsorted(bins, to, side="right").clip(1, len(bins) - 1) - 1
+    cell = np.searchsorted(bins, to, side="right").clip(1, count - 1) - 1
     upper = (to - bins[cell]) / (bins[cell + 1] - bins[cell])
-    state = np.arange(len(add))
-    for number in range(len(bins)):
-        mass = joint[:, :, number]
-        result[:, state, cell[:, number]] += mass * (1 - upper[:, number])
-        result[:, state, cell[:, number] + 1] += mass * upper[:, number]
-    return result
+    # Each mass goes to two places, one beside the other, in the flattened array of one kind.
+    places = (np.arange(states)[:, None] * count + cell)[..., None] + np.array([0, 1])
+    shares = np.stack([1 - upper, upper], axis=2)
+    moved = [
+        np.bincount(places.ravel(), (of_kind[..., None] * shares).ravel(), states * count)
+        for of_kind in joint
+    ]
+    return np.reshape(moved, (kinds, states, count))
 
 
 @dataclass(frozen=True)

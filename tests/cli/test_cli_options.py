@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pandas as pd
 import pytest
-from commands import invoked
+from commands import NO_CHARTS, invoked
 
 import capsule_analytics as ca
 from capsule_analytics.cli import _figures, report
@@ -183,6 +183,8 @@ def test_formats(tmp_path: Path) -> None:
     }
     bad = invoked("capsule-report", "--sample", "--out", tmp_path, "--format", "gif")
     assert bad.returncode == 2
+    with_charts(tmp_path, *NO_CHARTS)
+    assert not {path.suffix for path in tmp_path.glob("forecast.*")} - {".csv"}
 
 
 def test_a_second_report_leaves_nothing_of_the_first(tmp_path: Path) -> None:
@@ -271,8 +273,8 @@ def test_without_goals_they_cannot_be_targets(place: list[str]) -> None:
 def test_targets_that_no_deal_could_count_for_are_told(tmp_path: Path) -> None:
     targets = tmp_path / "targets.csv"
     targets.write_text("period,currency,owner,target\n2026-Q4,GBP,,9\n2026-Q4,GBP,nobody,9\n")
-    done = invoked("capsule-report", "--sample", "--no-projection", "--targets", targets,
-                   "--out", tmp_path / "out")  # fmt: skip
+    done = invoked("capsule-report", "--sample", "--no-projection", *NO_CHARTS,
+                   "--targets", targets, "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 0
     assert done.stderr.startswith("Warning: there is a target for the owner 'nobody', and no deal")
     assert done.stderr.count("\n") == 1
@@ -310,6 +312,7 @@ def test_too_little_history_to_correct_probabilities(tmp_path: Path) -> None:
         one = "--base-url", sandbox.url, "--store", store
         assert invoked("capsule-snapshot", *one, token="t0ken").returncode == 0
         done = invoked("capsule-report", *one, "--probability", "calibrated", "--html",
+                       "--no-projection", *NO_CHARTS,
                        "--out", tmp_path / "report", token="t0ken")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("Probabilities stay as stated: 0 deals have ended")
@@ -341,7 +344,7 @@ class TestConfiguration:
     """``capsule.toml`` in the current folder; what is typed wins."""
 
     def report(self, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
-        return invoked("capsule-report", *args, cwd=folder)
+        return invoked("capsule-report", *NO_CHARTS, *args, cwd=folder)
 
     def test_its_options_count(self, tmp_path: Path) -> None:
         (tmp_path / "capsule.toml").write_text(

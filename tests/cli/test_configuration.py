@@ -116,6 +116,7 @@ def test_one_file_serves_both_commands(tmp_path: Path) -> None:
     with Sandbox(account(), token="t0ken") as sandbox:
         (tmp_path / "capsule.toml").write_text(
             f'base-url = "{sandbox.url}"\nstore = "kept.duckdb"\nout = "report"\nperiod = "year"\n'
+            'format = "none"\n'
         )
         for name in ("capsule-snapshot", "capsule-report"):
             done = run(tmp_path, name, token="t0ken")

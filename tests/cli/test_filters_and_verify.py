@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from commands import NO_CHARTS
 
 import capsule_analytics as ca
 from capsule_analytics.cli._report import report
@@ -26,7 +27,8 @@ def run(*words: str) -> Result:
 def test_deals_of_a_pipeline_a_team_and_several_statuses(tmp_path: Path) -> None:
     out = tmp_path / "out"
     chosen = ["--pipeline", "Sales", "--team", "Home accounts", "--status", "open"]
-    done = run("--sample", *chosen, "--status", "won", "--out", str(out))
+    tables = ["--no-projection", *NO_CHARTS, "--out", str(out)]
+    done = run("--sample", *chosen, "--status", "won", *tables)
     assert done.exit_code == 0, done.output
     rows = read(out / "opportunities.csv")
     kept = {(row["pipeline"], row["team"], row["status"]) for row in rows}
@@ -123,7 +125,8 @@ def test_both_sides_are_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """The sandbox converts every sum to pounds, so only those in pounds can be compared."""
     with Sandbox() as sandbox:
         monkeypatch.setenv("CAPSULE_TOKEN", sandbox.token)
-        done = run("--base-url", sandbox.url, "--verify", "--out", str(tmp_path / "out"))
+        tables = ["--no-projection", *NO_CHARTS, "--out", str(tmp_path / "out")]
+        done = run("--base-url", sandbox.url, "--verify", *tables)
     assert done.exit_code == 0, done.output
     lines = [line for line in done.output.splitlines() if "difference" in line]
     assert any("GBP open value: ours " in line and "Capsule GBP" in line for line in lines)

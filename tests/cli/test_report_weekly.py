@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pandas as pd
 import pytest
-from commands import invoked
+from commands import NO_CHARTS, invoked
 from sandbox_account import account
 
 from capsule_analytics import CapsuleClient, history
@@ -31,8 +31,8 @@ def sandbox() -> Iterator[Sandbox]:
 def report(sandbox: Sandbox, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     """Report with a store of the test's own."""
     done = invoked(
-        "capsule-report", "--base-url", sandbox.url, "--store", folder / "history.duckdb", *args,
-        token=TOKEN, cwd=folder,
+        "capsule-report", "--base-url", sandbox.url, "--store", folder / "history.duckdb",
+        *NO_CHARTS, *args, token=TOKEN, cwd=folder,
     )  # fmt: skip
     assert TOKEN not in done.stdout + done.stderr
     return done
@@ -142,7 +142,7 @@ def test_without_arguments_three_lines_say_what_to_try(tmp_path: Path) -> None:
 
 def test_a_configuration_that_records_leaves_the_sample_alone(tmp_path: Path) -> None:
     (tmp_path / "capsule.toml").write_text('snapshot = true\nstore = "s.duckdb"\n')
-    done = invoked("capsule-report", "--sample", "--no-projection", cwd=tmp_path)
+    done = invoked("capsule-report", "--sample", "--no-projection", *NO_CHARTS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "s.duckdb").exists()
     assert (tmp_path / "report" / "forecast.csv").exists(), "the folder's default name"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import invoked
+from commands import NO_CHARTS, invoked
 from mail_server import PASSWORD, USER, mail_server, trusted
 from raw_server import raw_server, says
 
@@ -30,7 +30,7 @@ def test_a_report_is_sent_when_it_is_whole(tmp_path: Path) -> None:
             'slack-webhook-file = "hook.txt"',
         )
         done = invoked(
-            *("capsule-report", "--sample", "--out", "out"),
+            *("capsule-report", "--sample", "--no-projection", "--out", "out"),
             *("--email", TO, "--email", "bob@example.com", "--email", TO, "--slack"),
             cwd=tmp_path,
             CAPSULE_SMTP_FROM=USER,
@@ -52,7 +52,8 @@ def test_a_failed_sending_is_exit_1_with_the_report_in_place(tmp_path: Path) -> 
     answer = b"HTTP/1.1 500 No\r\nContent-Length: 34\r\n\r\n" + WEBHOOK.encode()
     with mail_server() as received, raw_server(says(answer)) as (url, _):
         done = invoked(
-            *("capsule-report", "--sample", "--no-projection", "--out", "out", "--verbose"),
+            *("capsule-report", "--sample", "--no-projection", *NO_CHARTS, "--out", "out"),
+            "--verbose",
             *("--email", TO, "--slack", "--smtp-port", str(received.port)),
             cwd=tmp_path,
             CAPSULE_SMTP_HOST="127.0.0.1",
@@ -115,7 +116,7 @@ def test_secrets_do_not_belong_in_the_configuration(key: str, tmp_path: Path) ->
 
 
 def test_the_sample_account_goes_to_nobody_who_is_only_in_the_configuration(tmp_path: Path) -> None:
-    config(tmp_path, f'email = ["{TO}"]', "slack = true")
+    config(tmp_path, f'email = ["{TO}"]', "slack = true", 'format = "none"')
     done = invoked("capsule-report", "--sample", "--no-projection", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "out" / "report.html").exists()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import dask.dataframe as dd
 import pandas as pd
 import pytest
-from commands import command
+from commands import command, invoked
 from deals import AS_OF
 from distributed import Client, LocalCluster
 from grown_group import exported, grown_group
@@ -41,7 +41,7 @@ def cluster() -> Iterator[LocalCluster]:
         # A killed worker leaves sockets and loops to the garbage collector.
         warnings.simplefilter("ignore", ResourceWarning)
         with LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as running:
             yield running
 
@@ -96,10 +96,10 @@ def test_a_portfolio_on_the_cluster(cluster: LocalCluster, export: Path) -> None
 def test_the_command_on_the_cluster(cluster: LocalCluster, export: Path, tmp_path: Path) -> None:
     """The files are those that DuckDB gives."""
     folders = tmp_path / "here", tmp_path / "there"
-    engines = (), ("--scheduler", cluster.scheduler_address)
-    for folder, engine in zip(folders, engines, strict=True):
-        done = command("capsule-report", "--portfolio", export, "--no-ranges", "--period", "year",
-                       "--changes-since", "2026-12-31", *engine, "--out", folder)  # fmt: skip
+    runs = (invoked, ()), (command, ("--scheduler", cluster.scheduler_address))
+    for folder, (run, engine) in zip(folders, runs, strict=True):
+        done = run("capsule-report", "--portfolio", export, "--no-ranges", "--period", "year",
+                   "--changes-since", "2026-12-31", *engine, "--out", folder)  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
     here, there = ({file.name: file.read_bytes() for file in f.iterdir()} for f in folders)

@@ -1,4 +1,4 @@
-"""The command capsule-sandbox, as a process of its own."""
+"""The command capsule-sandbox: what it serves as a process of its own, what it refuses."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 from click.testing import CliRunner
+from commands import invoked
 from sandbox_account import account
 
 from capsule_analytics import __version__
@@ -61,9 +62,7 @@ def running(*arguments: str, **variables: str) -> Iterator[tuple[str, str, subpr
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=30
-    )
+    return invoked("capsule-sandbox", *arguments)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -97,14 +96,11 @@ def test_a_token_of_ones_own_is_accepted_and_never_shown(
         assert requests.get(url + "/api/v2/users", headers=headers, timeout=5).status_code == 200
 
 
-def test_page_limit_reaches_the_server(file: Path) -> None:
-    with running("--account", str(file), "--page-limit", "2") as (url, _, _):
+def test_page_limit_and_quirks_reach_the_server(file: Path) -> None:
+    options = "--page-limit", "2", "--quirk", "milestones_all"
+    with running("--account", str(file), *options) as (url, _, _):
         answer = requests.get(url + "/api/opportunity", auth=("sandbox", "x"), timeout=5)
         assert b'size="2"' in answer.content
-
-
-def test_a_quirk_reaches_the_server(file: Path) -> None:
-    with running("--account", str(file), "--quirk", "milestones_all") as (url, _, _):
         headers = {"Authorization": "Bearer sandbox"}
         answer = requests.get(url + "/api/v2/milestones/all", headers=headers, timeout=5)
         assert answer.status_code == 404
