@@ -176,9 +176,11 @@ class Pipeline:
         count = self.unknown_milestones
         if not count:
             return ""
-        deals = "1 deal stands" if count == 1 else f"{count:,} deals stand"
+        stand, counts = ("1 deal stands", "counts")
+        if count > 1:
+            stand, counts = (f"{count:,} deals stand", "count")
         return (
-            f"{deals} at a milestone that the account does not tell, and count as open:"
+            f"{stand} at a milestone that the account does not tell, and {counts} as open:"
             " the figures are not whole."
         )
 
