@@ -26,7 +26,7 @@ exclude_patterns = ["_build"]
 # they change; an error in one is an error.
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 180
+nb_execution_timeout = 600
 nb_merge_streams = True
 
 # A single backtick in a docstring names something of the package where it can.
