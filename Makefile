@@ -10,7 +10,7 @@ HERE := $(PIP) --no-deps --no-build-isolation -e .
 SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
 .PHONY: report check test format lint types fast tests test-long test-oldest test-clients release bench docs \
-  constraints clean
+  pictures constraints clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
 	$(BIN)/capsule-report --sample --html --xlsx --out report
@@ -97,6 +97,9 @@ bench: $(VENV)/.test  ## measure, and write docs/performance.md
 docs: $(VENV)/.test  ## build the documentation into docs/_build, and follow its links
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
+
+pictures: $(VENV)/.test  ## draw the documentation's pictures anew; those of the page need Chromium
+	$(BIN)/python docs/draw.py
 
 constraints: $(VENV)-locks/.done  ## lock the newest dependencies that have been out for a week
 	$(VENV)-locks/bin/python locks/renew.py

@@ -144,6 +144,15 @@ def _read(value: object) -> object:
     return value
 
 
+def undated(value: object) -> object:
+    """Write the dates among custom fields as ISO text, for those who read JSON alone."""
+    if isinstance(value, dict):
+        return {
+            key: one.isoformat() if isinstance(one, date) else one for key, one in value.items()
+        }
+    return value
+
+
 TEXTS = Kind("text", TEXT, "string", _plain, _texts)
 INTEGER = Kind("integer", "Int64", "int64", _as_is, _integers)
 NUMBER = Kind("number", "float64", "float64", _as_is, _numbers)

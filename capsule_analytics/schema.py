@@ -27,11 +27,14 @@ from capsule_analytics._kinds import (
     TEXTS,
     TIMESTAMP,
     Kind,
+    undated,
 )
 from capsule_analytics._words import currency_name, format_money
-from capsule_analytics.errors import ArgumentError
+from capsule_analytics.errors import ArgumentError, missing_extra
 
 if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 __all__ = [
@@ -173,11 +176,73 @@ class Pipeline:
         count = self.unknown_milestones
         if not count:
             return ""
-        deals = "1 deal stands" if count == 1 else f"{count:,} deals stand"
+        stand, counts = ("1 deal stands", "counts")
+        if count > 1:
+            stand, counts = (f"{count:,} deals stand", "count")
         return (
-            f"{deals} at a milestone that the account does not tell, and count as open:"
+            f"{stand} at a milestone that the account does not tell, and {counts} as open:"
             " the figures are not whole."
         )
+
+    def to_arrow(self) -> pa.Table:
+        """Give the opportunities as a typed Arrow table, for whatever speaks Arrow.
+
+        Returns
+        -------
+        ``id`` and the columns of `opportunities`, in their order: categories as dictionaries of
+        text, nullable integers as ``int64``, days (``expected_close``, ``closed_at``) as
+        ``date32``, moments as ``timestamp[us, tz=UTC]``, tags as lists of text, custom fields as
+        JSON text with dates in ISO form. What is missing is null, in numbers too.
+
+        Raises
+        ------
+        MissingExtraError
+            If pyarrow is not installed (extra ``arrow``).
+
+        Examples
+        --------
+        >>> import capsule_analytics as ca
+        >>> table = ca.load_sample().to_arrow()
+        >>> [str(table.schema.field(name).type) for name in ("owner_id", "closed_at", "created_at")]
+        ['int64', 'date32[day]', 'timestamp[us, tz=UTC]']
+        """
+        try:
+            import pyarrow as pa  # noqa: PLC0415 - an optional dependency
+        except ImportError as error:
+            raise missing_extra("An Arrow table", "arrow") from error
+        frame = self.opportunities
+        columns = frame.assign(id=frame.index)[["id", *frame.columns]]
+        return pa.table({name: _arrow(columns[name]) for name in columns.columns})
+
+    def to_polars(self) -> pl.DataFrame:
+        """Give the opportunities as a Polars frame, with the types of `to_arrow`.
+
+        `capsule_analytics.forecast` takes it back, lazy or not.
+
+        Returns
+        -------
+        ``id`` and the columns of `opportunities`; categories as ``Categorical``.
+
+        Raises
+        ------
+        MissingExtraError
+            If Polars or pyarrow is not installed (extra ``polars``).
+
+        Examples
+        --------
+        >>> import capsule_analytics as ca
+        >>> pipeline = ca.load_sample()
+        >>> deals = pipeline.to_polars()
+        >>> by_month = ca.forecast.by_month(deals.lazy(), as_of=pipeline.as_of)
+        >>> len(by_month) == len(ca.forecast.by_month(pipeline))
+        True
+        """
+        try:
+            import polars as pl  # noqa: PLC0415 - an optional dependency
+            import pyarrow  # noqa: F401, ICN001, PLC0415 - an optional dependency
+        except ImportError as error:
+            raise missing_extra("A Polars frame", "polars") from error
+        return pl.DataFrame(pl.from_arrow(self.to_arrow()))
 
     def __repr__(self) -> str:
         """Say how many deals of each status there are, and from when."""
@@ -255,6 +320,26 @@ def as_day(given: date | str) -> date:
     if isinstance(moment, date) and moment is not pd.NaT:
         return moment
     raise ArgumentError(f"as_of must be a day such as 2026-10-15, not {given!r}")
+
+
+def _arrow(column: pd.Series) -> pa.Array:
+    """Turn a column into an Arrow array of its kind; one that is not ours into what it holds."""
+    import pyarrow as pa  # noqa: PLC0415 - an optional dependency
+
+    kind = next((one.kind for one in COLUMNS if one.name == column.name), None)
+    if column.name == "tags":
+        return pa.array(column, pa.list_(pa.string()), from_pandas=True)
+    if kind is OBJECT:
+        return pa.array(kind.to_arrow(column.map(undated, na_action="ignore")), pa.string())
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pa.array(column, from_pandas=True)
+    if kind in {DATE, MOMENT}:
+        return pa.array(column, pa.timestamp("us", "UTC"), from_pandas=True).cast(
+            kind.arrow_type("UTC")
+        )
+    if kind is None:
+        return pa.array(column, from_pandas=True)
+    return pa.array(kind.to_arrow(column), kind.arrow_type(), from_pandas=True)
 
 
 def total_contract_value(

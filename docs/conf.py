@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
+from sphinx.addnodes import pending_xref
+
 if TYPE_CHECKING:
+    from docutils.nodes import document
     from sphinx.application import Sphinx
 
 project = "capsule-analytics"
@@ -14,9 +18,16 @@ author = "the capsule-analytics contributors"
 release = installed("capsule-analytics")
 version = release
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
-source_suffix = {".md": "markdown"}
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc"]
+source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb"}
 exclude_patterns = ["_build"]
+
+# `notebooks` is a link to where they are. They run when the pages are built, and again only when
+# they change; an error in one is an error.
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+nb_merge_streams = True
 
 # A single backtick in a docstring names something of the package where it can.
 default_role = "py:obj"
@@ -40,8 +51,15 @@ html_show_copyright = False
 
 
 def setup(app: Sphinx) -> None:
-    """Let module docstrings have an Examples section like those of functions."""
+    """Write the reference as its readers import what is in it."""
     app.connect("autodoc-process-docstring", _examples_of_modules)
+    app.connect("doctree-read", _name_doors)
+
+
+def _name_doors(_: Sphinx, doctree: document) -> None:
+    """Name types by the wing that gives them, and not by the file in it where they are written."""
+    for node in doctree.findall(pending_xref):
+        node["reftarget"] = re.sub(r"\._[a-z]\w*(?=\.)", "", node.get("reftarget", ""))
 
 
 def _examples_of_modules(  # noqa: PLR0917 - what Sphinx passes
@@ -52,6 +70,7 @@ def _examples_of_modules(  # noqa: PLR0917 - what Sphinx passes
     options: object,  # noqa: ARG001
     lines: list[str],
 ) -> None:
+    """Let module docstrings have an Examples section like those of functions."""
     if what == "module" and "Examples" in lines:
         at = lines.index("Examples")
         lines[at : at + 2] = [".. rubric:: Examples", ""]

@@ -16,6 +16,7 @@ from ._placing import Probability as Probability
 from ._placing import chances as chances
 from ._placing import close_days as close_days
 from ._placing import day_of as day_of
+from ._placing import pandas_only as pandas_only
 from ._placing import resolve as resolve
 from ._sources import add_relation as add_relation
 from ._sources import add_up as add_up

@@ -110,6 +110,22 @@ def resolve(
     return frame, datetime.now(UTC).date() if own is None else own
 
 
+def pandas_only(table: object) -> None:
+    """Refuse a table of another engine where pandas alone can tell what is asked.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no pandas frame.
+    """
+    if not isinstance(table, pd.DataFrame):
+        kind = type(table)
+        raise ArgumentError(
+            "only a Pipeline or a pandas frame can be taken here, not "
+            f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Placing:
     """How deals are placed in a table: made and checked where a user's words come in.

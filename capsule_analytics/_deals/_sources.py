@@ -21,7 +21,15 @@ from capsule_analytics._kinds import CATEGORY, NUMBER, TEXTS, Kind
 from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.schema import COLUMNS, Pipeline
 
-from ._placing import CALIBRATED, FIELD, group_names, grouped, other_chances, resolve
+from ._placing import (
+    CALIBRATED,
+    FIELD,
+    group_names,
+    grouped,
+    other_chances,
+    pandas_only,
+    resolve,
+)
 from ._sums import add
 
 if TYPE_CHECKING:
@@ -160,10 +168,7 @@ def plain(frame: pd.DataFrame, placing: Placing, more: Sequence[str] = ()) -> La
     ArgumentError
         If a column that is grouped by is missing, or a probability is none.
     """
-    if not isinstance(frame, pd.DataFrame):
-        raise ArgumentError(
-            f"only a Pipeline or a pandas frame can be taken here, not {type(frame).__name__}"
-        )
+    pandas_only(frame)
     nested = [name for name in placing.groups if name == "tag" or name.startswith(FIELD)]
     wanted = [
         name

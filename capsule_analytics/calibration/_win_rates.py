@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._deals import Period, Placing
+from capsule_analytics._deals import Period, Placing, pandas_only
 from capsule_analytics.errors import ArgumentError, missing_extra
 from capsule_analytics.schema import TEXT
 
@@ -115,6 +115,7 @@ def win_rates(
         what = repr(wrong[0]) if wrong else "nothing"
         raise ArgumentError(f"by must be one of {', '.join(_BY)}, or several, not {what}")
     check_level(level)
+    pandas_only(outcomes)
     keys: dict[str, pd.Series] = {}
     for name in names:
         if name == "value_band":

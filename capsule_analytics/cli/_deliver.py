@@ -69,7 +69,6 @@ class Delivery:
             files,
             projection=figures.projected,
             track_record=f"Track record: {figures.track_words}." if figures.outlook else "",
-            needs=figures.needs,
             deal_url=self.deal_url,
         )
         failures = []

@@ -141,10 +141,12 @@ def summary(figures: Figures, files: list[Path]) -> None:
     if figures.pipeline.caution:
         console.print(figures.pipeline.caution, soft_wrap=True)
     console.print(_forecast(figures.forecast))
+    for vital in figures.attention[:1]:
+        console.print(vital.sentence, soft_wrap=True)
     if len(figures.needs):
-        count = len(figures.needs)
-        deals = "1 open deal needs" if count == 1 else f"{count:,} open deals need"
-        console.print(f"{deals} someone; see attention.csv.")
+        more = ", ".join(f"{one.deals:,} in {one.name}" for one in figures.attention[1:])
+        also = f"Also {more}; all" if more else "All"
+        console.print(f"{also} are listed in attention.csv.", soft_wrap=True)
     console.print(_findings(figures.severities))
     _print_files(console, files)
 

@@ -143,7 +143,6 @@ def message_of(
     *,
     projection: pd.DataFrame | None = None,
     track_record: str = "",
-    needs: pd.DataFrame | None = None,
     deal_url: str = "",
 ) -> Message:
     """Say what a report shows, in a few lines.
@@ -160,9 +159,6 @@ def message_of(
         `open_value`, `new_value`, `expected_value`, `p10` and `p90`. Where it is given, it leads.
     track_record
         How far the projection can be trusted, as a sentence.
-    needs
-        The deals that need someone, the most urgent first: `id`, `name`, `owner`, `currency`,
-        `tcv` and `reason`. None for the overdue ones, the largest first.
     deal_url
         What the address of a deal begins with, before its id; empty for no links.
 
@@ -178,8 +174,8 @@ def message_of(
     Examples
     --------
     >>> import capsule_analytics as ca
-    >>> from capsule_analytics.report import figures_of
-    >>> message = message_of(figures_of(ca.load_sample()))
+    >>> from capsule_analytics.report import Options, figures_of
+    >>> message = message_of(figures_of(ca.load_sample(), Options(projection=False)))
     >>> message.subject.replace("\N{NO-BREAK SPACE}", " ")
     'Sales forecast, Tarn & Reed Consulting Ltd, 15 Oct 2026: £321K expected in October 2026'
     """
@@ -202,7 +198,7 @@ def message_of(
         headline,
         outlook=_outlook(figures, projection),
         changes=_changes(figures),
-        needs=_needs(figures, needs, deal_url),
+        needs=_needs(figures, deal_url),
         notes=notes,
         pictures=tuple(
             Picture(f"{name}.png", words, held[f"{name}.png"].read_bytes())
@@ -267,6 +263,7 @@ def _headline(
         late = f"{_deals(head.overdue_deals)} worth {money(head.overdue_value)}"
         overdue = f"of which {late} {are} overdue"
     lines.append(f"Open: {_deals(head.open_deals)} worth {money(head.open_value)}, {overdue}.")
+    lines += [one.sentence for one in figures.attention if one.currency == head.currency]
     return tuple(lines), expected
 
 
@@ -352,17 +349,16 @@ def _changes(figures: Figures) -> Table | None:
     )
 
 
-def _needs(figures: Figures, needs: pd.DataFrame | None, deal_url: str) -> Table | None:
-    """List the deals that need someone, the most urgent first."""
-    title = "Deals that need someone"
-    if needs is None:
-        title, needs = "Overdue deals, the largest first", _overdue(figures)
+def _needs(figures: Figures, deal_url: str) -> Table | None:
+    """List the deals that need someone, the few of each currency to begin with first."""
+    needs = figures.needs[(figures.needs["urgency"] != "note").to_numpy(dtype=bool)]
     if needs.empty:
         return None
+    needs = needs.sort_values("urgency", kind="stable")
     first = needs.head(_NEEDS).to_dict("records")
     left = len(needs) - len(first)
     return Table(
-        title,
+        "Deals that need someone",
         ("Deal", "Value", "Owner", "Why"),
         tuple(
             (
@@ -378,15 +374,6 @@ def _needs(figures: Figures, needs: pd.DataFrame | None, deal_url: str) -> Table
         tuple(f"{deal_url}{row['id']}" if deal_url and row["id"] > 0 else "" for row in first),
         note=f"And {left:,} more in the report." if left else "",
     )
-
-
-def _overdue(figures: Figures) -> pd.DataFrame:
-    deals = figures.open_deals
-    late = deals[deals["late"].to_numpy(dtype=bool)]
-    closes = late["expected_close"].dt.tz_localize(None)
-    days = (pd.Timestamp(figures.pipeline.as_of) - closes).dt.days
-    reasons = [f"{passed:,} day{'' if passed == 1 else 's'} overdue" for passed in days]
-    return late.assign(reason=pd.Series(reasons, index=late.index, dtype=object))
 
 
 def _notes(figures: Figures) -> tuple[str, ...]:

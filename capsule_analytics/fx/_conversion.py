@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args, overload
 import numpy as np
 import pandas as pd
 
-from capsule_analytics._deals import close_days, resolve
+from capsule_analytics._deals import close_days, pandas_only, resolve
 from capsule_analytics._words import round_cents
 from capsule_analytics.errors import ArgumentError, RateError
 from capsule_analytics.schema import TEXT, Pipeline
@@ -63,7 +63,7 @@ def convert(
     Parameters
     ----------
     deals
-        A pipeline, or a frame of its columns.
+        A pipeline, or a pandas frame of its columns.
     home
         The currency to convert to.
     rates
@@ -101,6 +101,7 @@ def convert(
     if missing not in get_args(Missing):
         raise ArgumentError(f"missing must be one of error, flag, not {missing!r}")
     frame, day = resolve(deals, as_of, _NEEDED)
+    pandas_only(frame)
     if "original_currency" in frame.columns:
         raise ArgumentError("these deals are converted already; convert the original ones")
     asked = _asked_days(frame, day)

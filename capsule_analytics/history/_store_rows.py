@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +9,13 @@ import orjson
 import pandas as pd
 
 from capsule_analytics import quality
-from capsule_analytics._kinds import CATEGORY, NUMBER, OBJECT
+from capsule_analytics._kinds import CATEGORY, NUMBER, OBJECT, undated
 from capsule_analytics.errors import HistoryError
 from capsule_analytics.schema import COLUMNS, STATUSES, TEXT, Column
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     import pyarrow as pa
 
@@ -72,18 +72,9 @@ def to_arrow(frame: pd.DataFrame, *, dated: bool = False) -> pa.Table:
             continue
         values = whole[column.name]
         if column.kind is OBJECT and not dated:
-            values = values.map(_undated, na_action="ignore")
+            values = values.map(undated, na_action="ignore")
         arrays[column.name] = pa.array(column.kind.to_arrow(values), from_pandas=True).cast(stored)
     return pa.table(arrays)
-
-
-def _undated(value: object) -> object:
-    """Write the dates among custom fields as ISO text."""
-    if isinstance(value, dict):
-        return {
-            key: one.isoformat() if isinstance(one, date) else one for key, one in value.items()
-        }
-    return value
 
 
 def to_frame(table: pa.Table, optional: Sequence[str]) -> pd.DataFrame:

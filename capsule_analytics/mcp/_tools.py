@@ -239,9 +239,9 @@ class Analyst:
     ) -> dict[str, Any]:
         """List the open deals that need someone, most at stake first, each with its reasons.
 
-        Overdue, stale, neglected, pushed twice or more, large with a falling probability, or
-        lacking important fields. The stake is the value times the chance of being won within a
-        year.
+        Overdue, stale, pushed twice or more, or large and neglected or with a falling probability.
+        The stake is the value times the chance of being won within a year. Urgency "first" marks
+        the few of each currency that hold half of what is at stake.
 
         Parameters
         ----------
@@ -256,9 +256,11 @@ class Analyst:
             figures = self._source.figures()
             only = _currency(figures, currency)
             table = _of_owner(figures, _only(figures.needs, only), owner)
+            needed = (table["urgency"] != "note").to_numpy(dtype=bool)
             return {
                 **self._head(figures, only),
-                **listed(table, top, "stake", "those with the least at stake"),
+                "only_worth_knowing": int((~needed).sum()),
+                **listed(table[needed], top, "stake", "those with the least at stake"),
             }
 
     def deal(self, *, deal_id: int | None = None, name: str | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-from ._panels import about, empty, head, open_board, plural, require
+from ._panels import about, empty, headed, open_board, plural, require
 from ._rows import inches, label_rows, shorten, tail_rows
 from ._style import GRID, INK, LATE, MUTED, NOTE_SIZE, WEIGHTED, WON, plain_axes, styled
 
@@ -100,8 +100,7 @@ def reliability(
         Line2D([], [], color=WEIGHTED["facecolor"], linewidth=4, label="likely range"),
         Line2D([], [], color=MUTED, linewidth=1, linestyle=(0, (4, 3)), label="as stated"),
     ]
-    head(board, title, about=about(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles)
 
 
 @styled
@@ -162,5 +161,4 @@ def slippage(
         ],
     )
     panel.set_xlabel("days pushed out, mean of all deals")
-    head(board, title, about=about(table))
-    return board.result()
+    return headed(board, title, about=about(table))

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.patches import Patch
 
-from capsule_analytics._words import day_words
+from capsule_analytics._words import currency_name, day_words
 
 from ._columns import crown
 from ._panels import (
     about,
     by_currency,
+    columns_for,
+    each_panel,
     empty,
-    head,
+    headed,
     name_panel,
     open_board,
     plural,
@@ -29,7 +31,6 @@ from ._style import (
     WON,
     money_axis,
     panel_money,
-    plain_axes,
     styled,
     zero_line,
 )
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 _TOTALS = ("opening", "closing")
 _HEIGHTS = {1: 3.4, 2: 2.7}
+_NARROW = 5
+"""Most bars that a panel of half the width has room for, with their words."""
+
 _THIN = 0.012
 """The part of a panel below which a bar is hardly seen."""
 
@@ -54,9 +58,11 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     """Draw the bridge from the opening to the closing pipeline: what came, what went.
 
     Won deals leave the open pipeline as lost ones do, and are told apart by colour. Parts without
-    a deal in any currency are left out. Where the changes are small beside the pipeline, the axis
-    does not begin at 0: the bars of opening and closing are torn then, and the legend says so. The
-    changes keep their scale among each other.
+    a deal are left out. In a figure of our own so are currencies in which nothing changed, which
+    are named below, unless nothing changed in any; from four on the panels stand two abreast, the
+    first across both. Where the changes are small beside the pipeline, the axis does not begin at
+    0: the bars of opening and closing are torn then, and the legend says so. The changes keep
+    their scale among each other.
 
     Parameters
     ----------
@@ -94,16 +100,24 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
     title = _title(table)
     if table.empty:
         return empty(ax, title)
-    part = table["part"].astype("object")
-    seen = set(part[(table["deals"] != 0) | part.isin(_TOTALS)])
-    order = [name for name in dict.fromkeys(part) if name in seen]
     parts = by_currency(table)
+    moved = [rows for _, rows in parts if _moved(rows)] if ax is None else []
+    still = [currency_name(code) for code, rows in parts if moved and not _moved(rows)]
+    parts = [(code, rows) for code, rows in parts if not moved or _moved(rows)]
+    columns = columns_for(len(parts))
+    # One below the other, panels share their parts; two abreast, each has its own.
+    orders = [_order(rows if columns > 1 else table) for _, rows in parts]
+    wide = 1 + max(at for at, order in enumerate(orders) if at == 0 or len(order) > _NARROW)
     board = open_board(
-        len(parts), ax, heights=[_HEIGHTS.get(len(parts), 2.4)] * len(parts), columns=1
+        len(parts),
+        ax,
+        heights=[_HEIGHTS.get(len(parts), 2.4)] * len(parts),
+        foot=f"Nothing changed in {', '.join(still)}." if still else "",
+        columns=columns,
+        wide=wide,
     )
     torn = False
-    for panel, (currency, rows) in zip(board.axes, parts, strict=True):
-        plain_axes(panel)
+    for (panel, currency, rows), order in zip(each_panel(board, parts), orders, strict=True):
         name_panel(board, panel, currency)
         torn |= _waterfall(
             panel, rows.set_index(rows["part"].astype("object")).reindex(order), currency
@@ -115,8 +129,18 @@ def changes(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
         Patch(label="won", **WON),
         Patch(label="went or shrank", **LATE),
     ]
-    head(board, title, about=_days(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=_days(table), handles=handles)
+
+
+def _moved(rows: pd.DataFrame) -> bool:
+    """Tell whether a bridge has anything between its totals."""
+    return bool((rows["deals"] != 0)[~rows["part"].isin(_TOTALS).to_numpy(dtype=bool)].any())
+
+
+def _order(rows: pd.DataFrame) -> list[str]:
+    """Name the parts that have deals, and the totals, in the order of the bridge."""
+    part = rows["part"].astype("object")
+    return list(dict.fromkeys(part[(rows["deals"] != 0) | part.isin(_TOTALS)]))
 
 
 def _waterfall(ax: Axes, rows: pd.DataFrame, currency: str | None) -> bool:

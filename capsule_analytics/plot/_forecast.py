@@ -14,7 +14,7 @@ from capsule_analytics.errors import ArgumentError
 
 from ._columns import stack
 from ._over_time import over_time
-from ._panels import about, columns_for, empty, head, require
+from ._panels import about, columns_for, empty, headed, require
 from ._style import INK, LATE, WEIGHTED, WON, panel_money, styled, zero_line
 from ._timeline import PERIODS, Timeline, timeline
 
@@ -168,8 +168,7 @@ def _draw(
         handles.append(Line2D([], [], color=INK, linewidth=1.1, label=words))
     if times is not None:
         handles += times.as_of_handle()
-    head(board, title, about=about(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles)
 
 
 def _stack(

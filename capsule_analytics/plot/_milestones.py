@@ -17,8 +17,9 @@ from ._panels import (
     about,
     by_currency,
     columns_for,
+    each_panel,
     empty,
-    head,
+    headed,
     name_panel,
     note,
     open_board,
@@ -28,7 +29,7 @@ from ._panels import (
     wrap,
 )
 from ._rows import inches, label_rows, shorten, tail_rows
-from ._style import MUTED, WEIGHTED, WON, money_axis, panel_money, plain_axes, styled, zero_line
+from ._style import MUTED, WEIGHTED, WON, money_axis, panel_money, styled, zero_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,9 +102,8 @@ def milestones(
     order = list(shades)
     parts = by_currency(table)
     board = open_board(len(parts), ax, heights=[inches(len(order))] * len(parts))
-    for panel, (currency, rows) in zip(board.axes, parts, strict=True):
+    for panel, currency, rows in each_panel(board, parts, values="x"):
         sums = rows.groupby("at")[_COLUMNS[-3:]].sum().reindex(order, fill_value=0)
-        plain_axes(panel, values="x")
         place = np.arange(len(order), dtype=np.float64)
         panel.barh(place, sums["open_value"], 0.66, **WEIGHTED)
         panel.barh(place, sums["weighted_value"], 0.3, **WON)
@@ -118,8 +118,7 @@ def milestones(
         money_axis(panel, currency, axis="x", ticks=7 // board.columns)
         name_panel(board, panel, currency, _totals(rows, currency))
     handles = [Patch(label="total contract value", **WEIGHTED), Patch(label="weighted", **WON)]
-    head(board, title, about=about(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles)
 
 
 @styled
@@ -180,8 +179,7 @@ def ageing(
         notes=notes,
         legend_lines=-(-len(handles) // columns),
     )
-    for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
-        plain_axes(panel)
+    for (panel, currency, rows), words in zip(each_panel(board, parts), notes, strict=True):
         note(board, panel, words)
         if not rows.loc[rows["age"].notna(), "open_deals"].any():
             say(panel, "no creation dates")
@@ -189,8 +187,7 @@ def ageing(
             _age_bars(panel, rows, shades, currency)
             money_axis(panel, currency)
         name_panel(board, panel, currency, _totals(rows, currency))
-    head(board, title, about=about(table), handles=handles, ncols=columns)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles, ncols=columns)
 
 
 def _named(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:

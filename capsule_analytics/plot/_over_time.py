@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from capsule_analytics._words import format_money
 
-from ._panels import by_currency, columns_for, name_panel, note, open_board, say, wrap
-from ._style import money_axis, plain_axes
+from ._panels import by_currency, columns_for, each_panel, name_panel, note, open_board, say, wrap
+from ._style import money_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +54,7 @@ def over_time(
     notes, foot = _explain(table, parts, times, own=ax is None)
     heights = [_HEIGHTS.get(len(parts), 2.1)] * len(parts)
     board = open_board(len(parts), ax, heights=heights, notes=notes, foot=foot)
-    for panel, (currency, rows), words in zip(board.axes, parts, notes, strict=True):
-        plain_axes(panel)
+    for (panel, currency, rows), words in zip(each_panel(board, parts), notes, strict=True):
         name_panel(board, panel, currency, totals(rows, currency))
         note(board, panel, words)
         if times is None or rows[times.column].isna().all():

@@ -17,9 +17,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from capsule_analytics._words import currency_name, day_words
 from capsule_analytics.errors import ArgumentError
 
-from ._style import INK, MUTED, NOTE_SIZE, name_fonts
+from ._style import INK, MUTED, NOTE_SIZE, name_fonts, plain_axes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
@@ -104,6 +106,15 @@ def by_currency(table: pd.DataFrame) -> list[tuple[str | None, pd.DataFrame]]:
     return parts
 
 
+def each_panel(
+    board: Board, parts: Iterable[tuple[str | None, pd.DataFrame]], *, values: str = "y"
+) -> Iterator[tuple[Axes, str | None, pd.DataFrame]]:
+    """Go through the panels of a board, made plain, with the currency and the rows of each."""
+    for ax, (currency, rows) in zip(board.axes, parts, strict=True):
+        plain_axes(ax, values=values)
+        yield ax, currency, rows
+
+
 def require(table: pd.DataFrame, columns: Sequence[str], source: str) -> None:
     """Refuse a table that lacks a column, naming the function that gives one that has it."""
     missing = [name for name in columns if name not in table.columns]
@@ -120,6 +131,7 @@ def open_board(
     notes: Sequence[str] = (),
     foot: str = "",
     columns: int | None = None,
+    wide: int = 0,
     width: float = WIDTH,
 ) -> Board:
     """Take the user's Axes, or make a figure with room for title, legend and notes.
@@ -140,6 +152,8 @@ def open_board(
         A note of one line below all panels of a figure of our own.
     columns
         Panels side by side; None means as many as suit the number of panels.
+    wide
+        How many of the panels, from the first on, have a row to themselves.
     width
         Width of the figure in inches.
 
@@ -154,14 +168,14 @@ def open_board(
     import matplotlib.pyplot as plt  # noqa: PLC0415
 
     columns = columns_for(panels) if columns is None else columns
-    rows = math.ceil(panels / columns)
-    room = [
-        max(
-            heights[panel] + _NOTE_LINE * (notes[panel].count("\n") + 1 if any(notes) else 0)
-            for panel in range(row * columns, min((row + 1) * columns, panels))
-        )
-        for row in range(rows)
+    needed = [
+        heights[panel] + _NOTE_LINE * (notes[panel].count("\n") + 1 if any(notes) else 0)
+        for panel in range(panels)
     ]
+    wide = wide if columns > 1 else 0
+    rows = [[panel] for panel in range(wide)]
+    rows += [list(range(panels)[at : at + columns]) for at in range(wide, panels, columns)]
+    room = [max(needed[panel] for panel in row) for row in rows]
     above = _TITLE_HEIGHT + _LEGEND_LINE * legend_lines + 0.08
     below = 1.5 * _NOTE_LINE if foot else 0.0
     height = above + sum(room) + below
@@ -171,8 +185,12 @@ def open_board(
     fig = plt.figure(figsize=(width, height), layout=layout)
     if foot:
         fig.text(_MARGIN / width, 0.06 / height, foot, size=NOTE_SIZE, color=MUTED)
-    grid = fig.add_gridspec(rows, columns, height_ratios=room)
-    axes = [fig.add_subplot(grid[divmod(panel, columns)]) for panel in range(panels)]
+    grid = fig.add_gridspec(len(rows), columns, height_ratios=room)
+    axes = [
+        fig.add_subplot(grid[number, :] if number < wide else grid[number, place])
+        for number, row in enumerate(rows)
+        for place in range(len(row))
+    ]
     return Board(fig, axes, own=True, columns=columns)
 
 
@@ -191,10 +209,10 @@ def _given(panels: int, ax: AxesArgument) -> Board:
     return Board(root, axes, own=False, columns=1)
 
 
-def head(
+def headed(
     board: Board, title: str, *, about: str = "", handles: Sequence[Artist] = (), ncols: int = 6
-) -> None:
-    """Write the title and the legend above the panels, where they cover nothing.
+) -> tuple[Figure, Axes | Panels]:
+    """Write the title and the legend above the panels, where they cover nothing: a chart is done.
 
     Parameters
     ----------
@@ -208,6 +226,10 @@ def head(
         The entries of the legend.
     ncols
         Entries in a line of the legend.
+
+    Returns
+    -------
+    What every chart returns: the figure with its Axes.
     """
     legend: dict[str, Any] = {
         "handles": list(handles),
@@ -235,7 +257,7 @@ def head(
             weight="bold",
             pad=6 + 14 * lines,
         )
-        return
+        return board.result()
     width, height = board.fig.get_size_inches()
     left = _MARGIN / width
     board.fig.suptitle(
@@ -254,6 +276,7 @@ def head(
     if handles:
         anchor = (left, 1 - _TITLE_HEIGHT / height)
         board.fig.legend(**legend, bbox_to_anchor=anchor)
+    return board.result()
 
 
 def name_panel(board: Board, ax: Axes, currency: str | None, totals: str = "") -> None:
@@ -296,9 +319,8 @@ def empty(
 ) -> tuple[Figure, Axes | Panels]:
     """Draw the chart of a table without rows: its title, and words in place of a picture."""
     board = open_board(1, ax, heights=[2.6], legend_lines=0)
-    head(board, title)
     say(board.axes[0], words)
-    return board.result()
+    return headed(board, title)
 
 
 def say(ax: Axes, words: str) -> None:

@@ -15,7 +15,7 @@ from capsule_analytics.errors import ArgumentError
 
 from ._columns import stack
 from ._over_time import over_time
-from ._panels import about, by_currency, empty, head, name_panel, open_board, require
+from ._panels import about, by_currency, empty, headed, name_panel, open_board, require
 from ._rows import inches, label_rows, shorten, tail_rows
 from ._style import INK, LATE, NEW, OPEN, WON, panel_money, plain_axes, styled, zero_line
 from ._timeline import LONGEST, PERIODS, Timeline, timeline
@@ -142,8 +142,7 @@ def projection(
             Line2D([], [], color=INK, linewidth=0.8, linestyle=(0, (4, 3)),
                    label=f"projected from {begins}")
         )  # fmt: skip
-    head(board, title, about=about(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles)
 
 
 def _ordinals(table: pd.DataFrame, period: str) -> pd.Series:
@@ -273,8 +272,7 @@ def track_record(
         for inside, where in ((True, "inside"), (False, "outside"))
         if (shown["inside"] == inside).any()
     ]
-    head(board, title, about=about(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles)
 
 
 _MARKS: dict[bool, dict[str, Any]] = {
@@ -363,8 +361,7 @@ def deal_chances(
         _chances(panel, rows, currency)
     board.axes[-1].set_xlabel("chance to be won")
     handles = [Patch(label=f"won {label}", **fill) for label, fill in _CHANCES.values()]
-    head(board, title, about=about(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles)
 
 
 def _chances(ax: Axes, rows: pd.DataFrame, currency: str | None) -> None:

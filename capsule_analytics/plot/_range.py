@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from capsule_analytics.errors import ArgumentError
 
 from ._over_time import over_time
-from ._panels import about, empty, head, require
+from ._panels import about, empty, headed, require
 from ._style import INK, WEIGHTED, WON, panel_money, styled, zero_line
 from ._timeline import PERIODS, Timeline, timeline
 
@@ -76,8 +76,7 @@ def fan(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Figure,
     ]
     if times is not None:
         handles += times.as_of_handle()
-    head(board, title, about=about(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles)
 
 
 def _totals(rows: pd.DataFrame, currency: str | None) -> str:

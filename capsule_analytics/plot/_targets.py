@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from capsule_analytics._words import percent
 
-from ._panels import about, by_currency, empty, head, name_panel, open_board, require
+from ._panels import about, by_currency, empty, headed, name_panel, open_board, require
 from ._rows import inches, label_rows, shorten, tail_rows
 from ._style import INK, WEIGHTED, WON, money_axis, panel_money, plain_axes, styled
 
@@ -99,8 +99,7 @@ def targets(table: pd.DataFrame, *, ax: AxesArgument | None = None) -> tuple[Fig
         Line2D([], [], color=INK, linewidth=2, label="target", marker="|", linestyle="none"),
     ]
     handles[-1].set(markersize=11, markeredgewidth=2)
-    head(board, title, about=about(table), handles=handles)
-    return board.result()
+    return headed(board, title, about=about(table), handles=handles)
 
 
 def _names(rows: pd.DataFrame, *, owned: bool) -> list[str]:

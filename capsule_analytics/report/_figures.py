@@ -25,6 +25,7 @@ from capsule_analytics import (
 )
 from capsule_analytics._card import card
 from capsule_analytics._deals import chances
+from capsule_analytics._safe_text import one_line
 from capsule_analytics._words import (
     currency_name,
     format_compact,
@@ -61,6 +62,8 @@ PROJECTION_AMOUNTS = (
     "p50",
     "p90",
 )
+_NAMED = 3
+_NAME = 40
 MONTHS_AHEAD = 6
 """How far the projection of a report looks, the month of the as-of day included."""
 
@@ -170,6 +173,65 @@ class CurrencyOutlook:
         return format_compact(amount, self.currency)
 
 
+@dataclass(frozen=True)
+class Attention:
+    """Which deals need someone, in one currency: the few to begin with, and what they hold.
+
+    Attributes
+    ----------
+    currency
+        ISO code; None for deals without one.
+    deals, stake
+        Of all deals that need someone.
+    first_deals, first_stake
+        Of the first of them.
+    names
+        The three with the largest stake: id, name and stake.
+    """
+
+    currency: str | None
+    deals: int
+    stake: float
+    first_deals: int
+    first_stake: float
+    names: tuple[tuple[int, str, float], ...]
+
+    @property
+    def name(self) -> str:
+        """The currency's code, or words where there is none."""
+        return currency_name(self.currency)
+
+    @property
+    def opening(self) -> str:
+        """Say how many, and how much of what is at stake the first of them hold."""
+        need = "1 deal needs someone" if self.deals == 1 else f"{self.deals:,} deals need someone"
+        if not self.first_deals:
+            return need
+        stake = format_compact(self.stake, self.currency)
+        if self.first_deals == self.deals:
+            return f"{need}, with {stake} at stake"
+        hold = "holds" if self.first_deals == 1 else "hold"
+        return (
+            f"{self.first_deals:,} of {self.deals:,} deals that need someone {hold} "
+            f"{percent(self.first_stake / self.stake)} of the {stake} at stake"
+        )
+
+    @property
+    def linked(self) -> tuple[tuple[int, str], ...]:
+        """The id of each that is named, and its name with the stake."""
+        return tuple(
+            (deal, f"{name} ({format_compact(stake, self.currency)})")
+            for deal, name, stake in self.names
+        )
+
+    @property
+    def sentence(self) -> str:
+        """Say both in one line."""
+        *others, last = [named for _, named in self.linked] or [""]
+        listed = f"{', '.join(others)} and {last}" if others else last
+        return f"{self.opening}{': ' * bool(listed)}{listed}."
+
+
 @dataclass(frozen=True, eq=False)
 class Figures(Summed):
     """Everything that a report shows; each is computed when it is first asked for, and once.
@@ -272,6 +334,16 @@ class Figures(Summed):
             return table.assign(link=pd.array([pd.NA] * len(table), dtype=TEXT))
         links = (f"{options.web}/opportunity/" + table["id"].astype(str)).astype(TEXT)
         return table.assign(link=links.where(table["id"] > 0))  # others have no id in Capsule
+
+    @cached_property
+    def attention(self) -> tuple[Attention, ...]:
+        """The few deals to begin with, one a currency in the order of `headlines`.
+
+        Currencies in which no deal needs someone are left out.
+        """
+        needs = self.needs[(self.needs["urgency"] != "note").to_numpy(dtype=bool)]
+        parts = [(head.currency, in_currency(needs, head.currency)) for head in self.headlines]
+        return tuple(_attention(currency, rows) for currency, rows in parts if len(rows))
 
     @cached_property
     def ended(self) -> pd.DataFrame:
@@ -491,8 +563,6 @@ class Figures(Summed):
 
     def _repr_html_(self) -> str:
         """Show what the report leads with, in a notebook: the outlook, and what needs someone."""
-        count = len(self.needs)
-        needs = "1 open deal needs someone" if count == 1 else f"{count:,} open deals need someone"
         rows = [
             (
                 f"{period.name}, {one.name}",
@@ -507,7 +577,10 @@ class Figures(Summed):
         return card(
             self.pipeline.account or "Capsule account",
             f"report as of {self.pipeline.as_of}",
-            [*(one.sentence for one in self.outlook[:1]), needs],
+            [
+                *(one.sentence for one in self.outlook[:1]),
+                *(one.sentence for one in self.attention[:1]),
+            ],
             ("Probably won", "So far", "Expected", "P10", "P90"),
             rows,
         )
@@ -610,6 +683,22 @@ def figures_of(pipeline: Pipeline, options: Options | None = None) -> Figures:
     if unknown := set(options.formats) - set(FORMATS):
         raise ArgumentError(f"unknown format {min(unknown)!r}; valid are {', '.join(FORMATS)}")
     return Figures(pipeline, options)
+
+
+def _attention(currency: str | None, needs: pd.DataFrame) -> Attention:
+    """Sum up the deals of a currency that need someone."""
+    first = needs[(needs["urgency"] == "first").to_numpy(dtype=bool)]
+    names = tuple(
+        (deal, f"deal {deal}" if pd.isna(name) else _cut(one_line(name)), stake)
+        for deal, name, stake in first[["id", "name", "stake"]].head(_NAMED).itertuples(index=False)
+    )
+    stake = float(needs["stake"].clip(lower=0).sum())
+    return Attention(currency, len(needs), stake, len(first), float(first["stake"].sum()), names)
+
+
+def _cut(name: str) -> str:
+    """Cut a long name, so that a sentence stays one."""
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _whole_team(rows: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:

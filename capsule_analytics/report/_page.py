@@ -24,12 +24,12 @@ try:
 except ImportError as error:  # pragma: no cover - the tests have it
     raise missing_extra("The HTML report", "html") from error
 
-from ._figures import Figures
+from ._figures import Attention, Figures
 from ._group import GroupFigures
 from ._page_charts import charts
 from ._page_data import deals_json
 from ._page_group import accounts_json, group_cautions, group_parts
-from ._page_tables import amount, cell, tables
+from ._page_tables import amount, cell, links, tables
 
 if TYPE_CHECKING:
     from ._page_tables import Table
@@ -58,6 +58,10 @@ class _Page:
         From when its deals are, in words.
     cautions
         What must be known before any figure.
+    attention
+        The few deals of each currency to begin with, by the currency's name.
+    deal_url
+        What the address of a deal in Capsule begins with; empty for none.
     found_at
         The section of the data-quality findings.
     tables
@@ -73,6 +77,8 @@ class _Page:
     title: str
     read: str
     cautions: list[str]
+    attention: dict[str, Attention]
+    deal_url: str
     found_at: str
     tables: list[Table]
     lead: str
@@ -138,6 +144,8 @@ def _of_account(figures: Summed) -> _Page:
         title=pipeline.account or "Capsule account",
         read=f"read from Capsule on {pipeline.loaded_at:%Y-%m-%d %H:%M} UTC",
         cautions=[pipeline.caution] if pipeline.caution else [],
+        attention={one.name: one for one in figures.attention},
+        deal_url=links(figures),
         found_at="findings",
         tables=tables(figures),
         lead="projection",
@@ -154,6 +162,8 @@ def _of_group(figures: GroupFigures) -> _Page:
         title=f"group of {counted(len(figures.view.days), 'account')}",
         read=f"from snapshots of {ends}",
         cautions=group_cautions(figures),
+        attention={},
+        deal_url="",
         found_at="quality",
         tables=[part.table for part in parts if part.table is not None],
         lead="projection" if figures.projected is not None else "forecast",

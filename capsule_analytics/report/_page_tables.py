@@ -527,7 +527,7 @@ def links(figures: Figures) -> str:
 
 def need_table(figures: Figures, order: Order) -> Table:
     """List the deals that need someone, what is at stake first."""
-    needs = figures.needs
+    needs = figures.needs[(figures.needs["urgency"] != "note").to_numpy(dtype=bool)]
     columns = [
         Column("name", "Deal"),
         Column("party", "Party"),
@@ -537,6 +537,10 @@ def need_table(figures: Figures, order: Order) -> Table:
         Column("reason", "Why"),
     ]
     note = "At stake is TCV times the chance that the deal is won."
+    worth_knowing = len(figures.needs) - len(needs)
+    if worth_knowing:
+        are = "deal is" if worth_knowing == 1 else "deals are"
+        note += f" {worth_knowing:,} more {are} only worth knowing of, and in attention.csv."
     rows = by_size(needs, "stake", order)
     rows = pd.concat([part.head(_NEEDS) for _, part in rows.groupby("place")] or [rows])
     table = shown("needs", "Deals that need someone", rows, columns, note=note, printed=_PRINTED)

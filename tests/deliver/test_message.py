@@ -27,7 +27,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 def figures(rows: list[dict[str, Any]] = ROWS, **options: Any) -> Figures:
-    return figures_of(deals(rows), Options(**options))
+    return figures_of(deals(rows), Options(projection=False, **options))
 
 
 def plain(text: str) -> str:
@@ -38,13 +38,14 @@ def test_the_headline_is_the_first_currency_worked_out_by_hand() -> None:
     message = message_of(figures())
     # October: 200 won, half of 1,000 and of 300 open; the quarter half of 5,000 more.
     assert message.subject == "Sales forecast, test, 15 Oct 2026: £850 expected in October 2026"
-    month, quarter, held = message.headline
+    month, quarter, held, vital = message.headline
     assert month.startswith(
         "£850 expected in October 2026: £200 won, and £650 from open deals if every stated "
         "probability and date is right (P10 to P90 of that: £"
     )
     assert quarter.startswith("£3,350 expected in Q4 2026: £200 won, and £3,150 from open deals")
     assert held == "Open: 3 deals worth £6,300, of which 1 deal worth £300 is overdue."
+    assert plain(vital) == "1 deal needs someone, with £150 at stake: Beta (£150)."
     assert message.outlook.title == "October 2026 by currency"
     assert [(row[0], row[1], row[2], row[-1]) for row in message.outlook.rows] == [
         ("GBP", "200", "850", "3,350"),
@@ -74,23 +75,24 @@ def test_a_projection_leads_and_promises_four_in_five() -> None:
     assert message.outlook.rows[0][:5] == ("GBP", "200", "750", "300", "1,200")
 
 
-def test_overdue_deals_are_listed_and_lead_to_capsule() -> None:
+def test_deals_that_need_someone_lead_to_capsule() -> None:
     needs = message_of(figures(), deal_url="https://acme.capsulecrm.com/opportunity/").needs
     assert needs is not None
-    assert needs.title == "Overdue deals, the largest first"
-    assert needs.rows == (("Beta", "£300", "ann", "1 day overdue"),)
+    assert needs.title == "Deals that need someone"
+    assert needs.rows == (("Beta", "£300", "ann", "overdue for 1 day"),)
     assert needs.links == ("https://acme.capsulecrm.com/opportunity/2",)
 
 
-def test_needs_that_are_given_are_taken_and_the_rest_is_counted() -> None:
-    frame = pd.DataFrame(
-        {"id": range(-1, 12), "name": "N", "owner": None, "currency": "EUR", "tcv": 5.0}
-    ).assign(reason="stale")
-    needs = message_of(figures(), needs=frame, deal_url="https://x/").needs
+def test_the_few_of_each_currency_come_first_and_the_rest_is_counted() -> None:
+    late = {"expected_close": "2026-10-01"}
+    rows = [{**late, "name": "Small", "value": 1}] * 11
+    rows += [{**late, "name": "Large", "value": 90, "id": None}]
+    rows += [{**late, "name": "Einzig", "value": 5, "currency": "EUR"}]
+    needs = message_of(figures(rows), deal_url="https://x/").needs
     assert needs is not None
-    assert needs.title == "Deals that need someone"
-    assert needs.rows == (("N", "€5", "nobody", "stale"),) * 10
-    assert needs.links[:3] == ("", "", "https://x/1")  # ids below one are ours
+    assert [row[0] for row in needs.rows] == ["Large", "Einzig", *["Small"] * 8]
+    assert needs.rows[1] == ("Einzig", "€5", "nobody", "overdue for 14 days")
+    assert needs.links[:3] == ("", "https://x/13", "https://x/1")  # ids below one are ours
     assert needs.note == "And 3 more in the report."
 
 
@@ -122,10 +124,10 @@ def test_names_bring_no_second_line_no_controls_and_have_an_end() -> None:
     rows = [{"name": odd, "owner": odd, "value": 5, "expected_close": "2026-10-01"}]
     pipeline = deals(rows)
     object.__setattr__(pipeline, "account", odd)
-    message = message_of(figures_of(pipeline))
+    message = message_of(figures_of(pipeline, Options(projection=False)))
     assert message.needs is not None
     (row,) = message.needs.rows
-    for words in (message.subject, *row):
+    for words in (message.subject, *message.headline, *row):
         assert words.isprintable()
         assert "x" * 60 not in words
     assert message.subject.startswith("Sales forecast, Acme Bcc: eve@example.com \\x1b[2J\\u202e")

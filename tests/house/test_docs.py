@@ -92,7 +92,11 @@ def prepared(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[
     return {}
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if python_blocks(path)], ids=name)
+# The gallery is run where its pictures are held to it.
+RUN_HERE = [path for path in PAGES if python_blocks(path) and path.name != "gallery.md"]
+
+
+@pytest.mark.parametrize("path", RUN_HERE, ids=name)
 def test_python_of_a_page_runs_in_order(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,9 +286,15 @@ def test_a_message_that_the_code_does_not_have_would_be_noticed() -> None:
 # The built pages
 
 
+def test_the_notebooks_of_the_docs_are_those_of_the_repository() -> None:
+    assert (DOCS / "notebooks").resolve() == ROOT / "notebooks"
+
+
 def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("furo", reason="needs the extra docs")
+    pytest.importorskip("myst_nb", reason="needs the extra docs")
     build = ["-m", "sphinx", "-W", "--keep-going", "-q", "-b", "dummy", str(DOCS), str(tmp_path)]
+    build += ["-D", "nb_execution_mode=off"]  # the notebooks are run by tests of their own
     done = subprocess.run(
         [sys.executable, *build], capture_output=True, text=True, timeout=120, check=False
     )
@@ -319,6 +329,7 @@ def test_every_page_is_in_the_table_of_contents() -> None:
             if block.info == "{toctree}":
                 listed |= {line for line in block.body.splitlines() if line and line[0] != ":"}
     pages = {str(path.relative_to(DOCS).with_suffix("")) for path in PAGES if DOCS in path.parents}
+    pages |= {f"notebooks/{path.stem}" for path in (DOCS / "notebooks").glob("*.ipynb")}
     assert pages == listed | {"index"}
 
 

@@ -161,6 +161,26 @@ def test_a_bridge_of_many_currencies_can_be_read(count: int) -> None:
     assert_readable(fig)
 
 
+def test_a_bridge_two_abreast_can_be_read_and_leaves_out_what_did_not_change() -> None:
+    parts = ["opening", "new", "value_up", "won", "closing"]
+    changed = pd.DataFrame({"part": parts, "deals": [120, 12, 34, 56, 110]})
+    changed["value"] = [123_400.0, 12_300.0, 1_230.0, -22_500.0, 114_430.0]
+    still = pd.DataFrame({"part": parts, "deals": [1, 0, 0, 0, 1]})
+    still["value"] = [5.0, 0.0, 0.0, 0.0, 5.0]
+    codes = ["GBP", "CHF", "USD", "XXX", None]
+    table = pd.concat(
+        [*(changed.assign(currency=one) for one in codes), still.assign(currency="EUR")]
+    )
+    fig, axes = plot.changes(table)
+    assert_readable(fig)
+    assert [ax.get_title(loc="left") for ax in axes] == ["CHF", "GBP", "USD", "XXX", "no currency"]
+    assert "Nothing changed in EUR." in [text.get_text() for text in fig.texts]
+    first, *others = (ax.get_position() for ax in axes)
+    assert all(first.width > 1.9 * other.width for other in others)
+    nothing, _ = plot.changes(still.assign(currency="EUR"))
+    assert_readable(nothing)
+
+
 def armenian() -> list[Figure]:
     """Charts with names in letters that the font STIX does not have."""
     name = "\N{ARMENIAN CAPITAL LETTER HO}\N{ARMENIAN SMALL LETTER AYB}"

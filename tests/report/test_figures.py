@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
 from deals import deals
 
-from capsule_analytics import attention, calibration, forecast, quality
+from capsule_analytics import calibration, forecast, quality
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.report import Options, figures_of
 from capsule_analytics.report._figures import Against, CurrencyOutlook, Outlook
@@ -83,31 +82,6 @@ def test_deals_are_linked_where_the_account_has_pages() -> None:
     [link] = figures_of(late, options).needs["link"]
     assert link == "https://acme.capsulecrm.com/opportunity/1"
     assert figures_of(late, Options(projection=False)).needs["link"].isna().all()
-
-
-def test_who_needs_someone_and_why() -> None:
-    rows = [
-        {"name": "late", "value": 100, "probability": 50, "expected_close": "2026-10-14"},
-        {"name": "fine", "value": 9_000, "probability": 50, "expected_close": "2026-12-01"},
-        {"name": "falls", "value": 9_900, "probability": 30, "expected_close": "2026-12-01"},
-        {"name": "won", "value": 50, "milestone": "Won", "closed_at": "2026-10-02"},
-    ]
-    earlier = [row | {"probability": 50} for row in rows[:3]]
-    days = []
-    for day, close in ((date(2026, 7, 31), "2026-09-01"), (date(2026, 8, 31), "2026-10-10")):
-        earlier[1] = earlier[1] | {"expected_close": close}
-        days.append(deals(earlier, as_of=day))
-    table = attention.needing(deals(rows), days[-1], days)
-    assert table.set_index("name")["reason"].to_dict() == {
-        "falls": "large, and its probability fell from 50% to 30% since 2026-08-31",
-        "fine": "pushed out 2 times, by 91 days",
-        "late": "overdue for 1 day",
-    }
-    # 9,000 and 9,900 at 50 and 30 %, and 100 at 50 %.
-    assert table["name"].tolist() == ["fine", "falls", "late"]
-    assert table["stake"].tolist() == [4500.0, 2970.0, 50.0]
-    alone = attention.needing(deals(rows))
-    assert alone["name"].tolist() == ["late"]
 
 
 def test_ended_deals_and_the_reasons_they_were_lost_for() -> None:
