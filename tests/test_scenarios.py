@@ -103,7 +103,7 @@ def test_wrong_thresholds_are_refused(thresholds: Any, message: str) -> None:
 def test_deals_that_are_not_in_memory_are_refused() -> None:
     with duckdb.connect() as connection:
         relation = connection.from_df(deals(DEALS).opportunities.reset_index())
-        with pytest.raises(ArgumentError, match=r"pandas frame .* not DuckDBPyRelation"):
+        with pytest.raises(ArgumentError, match=r"pandas frame .* not duckdb\.DuckDBPyRelation"):
             by_category(relation)
 
 
