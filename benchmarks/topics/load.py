@@ -108,7 +108,6 @@ def _peers(*, heavy: bool) -> str:
         skipped = "`dlt` is not installed and was skipped (`pip install dlt`)."
     else:
         os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-        os.environ["PROGRESS"] = "none"
         clients["dlt's REST source into DuckDB"] = _dlt
     rows = []
     with served(grown.account(PEERS), 50) as server:
