@@ -68,7 +68,7 @@ class Timed:
         """The median, the least and the most, in words."""
         if len(self.costs) == 1:
             return f"{self.seconds:.3g}"
-        return f"{self.seconds:.3g} ({self.least:.3g}–{self.most:.3g})"
+        return f"{self.seconds:.3g} ({self.least:.3g} to {self.most:.3g})"
 
 
 class Row(NamedTuple):
@@ -188,8 +188,10 @@ def _memory(name: str) -> int:
 def table(rows: Sequence[Row]) -> str:
     """Write rows as a Markdown table."""
     lines = [
-        "| what | seconds (least–most) | of processors | against | its seconds | of processors "
-        "| ratio | of processors | goal | |",
+        (
+            "| what | seconds (least to most) | of processors | against | its seconds "
+            "| of processors | ratio | of processors | goal | |"
+        ),
         "|---|---:|---:|---|---:|---:|---:|---:|---:|---|",
     ]
     for row in rows:

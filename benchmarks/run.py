@@ -60,7 +60,7 @@ def main() -> None:
     asked.add_argument("--print-only", action="store_true", help="leave the page as it is")
     chosen = asked.parse_args()
     if unknown := set(chosen.topics) - TOPICS.keys():
-        asked.error(f"no topic {sorted(unknown)[0]!r}; there are {', '.join(TOPICS)}")
+        asked.error(f"no topic {min(unknown)!r}; there are {', '.join(TOPICS)}")
     for topic in chosen.topics or TOPICS:
         about, began = machine(), time.perf_counter()
         text = f"{TOPICS[topic].measure(heavy=chosen.heavy)}\n\n{about}"

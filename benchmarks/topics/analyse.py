@@ -70,9 +70,10 @@ def by_hand(frame: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
     late = ~won & (expected < day.tz_localize(None).to_datetime64())
     tcv = frame["tcv"].to_numpy()
     weighted = tcv * frame["probability"].to_numpy()
+    months = np.where(won & ~np.isnat(closed), closed, expected).astype("datetime64[M]")
     table = pd.DataFrame(
         {
-            "month": np.where(won & ~np.isnat(closed), closed, expected).astype("datetime64[M]").astype("int64"),
+            "month": months.astype(np.int64),
             "currency": frame["currency"].array,
             "open_deals": ~won,
             "open_value": np.where(won, 0, tcv),
@@ -91,6 +92,7 @@ def by_hand(frame: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
 def _same(ours: pd.DataFrame, floor: pd.DataFrame) -> None:
     """Insist on the same row for row, amounts to the cent."""
     floor = floor.astype({"currency": object})
+    floor["month"] = floor["month"].where(floor["month"] != np.iinfo(np.int64).min)  # NaT
     floor = floor.sort_values(["month", "currency"], na_position="last")
     names = [found["currency"].fillna("none").tolist() for found in (ours, floor)]
     if names[0] != names[1] or not np.allclose(

@@ -174,4 +174,3 @@ def polars_bare(paths: list[str], lazy: pl.LazyFrame | None = None) -> pd.DataFr
         .collect()
     )
     return pd.DataFrame({name: found[name].to_list() for name in found.columns})
-

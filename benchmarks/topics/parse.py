@@ -128,7 +128,9 @@ def _msgspec() -> Callable[[bytes], int]:
     import msgspec  # noqa: PLC0415 - a peer, not in the locks
 
     def struct(named_so: str, /, **types: Any) -> type:  # noqa: ANN401
-        return msgspec.defstruct(named_so, [(key, kind | None, None) for key, kind in types.items()])
+        return msgspec.defstruct(
+            named_so, [(key, kind | None, None) for key, kind in types.items()]
+        )
 
     named = struct("Named", id=int, name=str)
     owner = struct("Owner", id=int, username=str)
