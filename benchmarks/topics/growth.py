@@ -22,9 +22,10 @@ from capsule_analytics.report import Options, write_report
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-SIZES = (1_000, 10_000, 100_000)
-LARGEST = {"load over v2": 10_000, "projection, from one load": 10_000}
-"""Where more is only measured when told to: the server, or the projection, would take minutes."""
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+QUICK = 100_000
+SLOW = 10_000
+"""The largest size, where not more is asked for, of reading pages and of all else."""
 HEAVY = 1_000_000
 ROOM = 1.1
 SMALL = 20e6
@@ -33,19 +34,16 @@ SMALL = 20e6
 
 def measure(*, heavy: bool) -> str:
     """Measure each at every size."""
-    sizes = (*SIZES, HEAVY) if heavy else SIZES
     lines = [
         "| what | deals | processor seconds | microseconds a deal | peak, MB | kB a deal | |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]
     for what, run in WHAT.items():
-        largest = LARGEST.get(what, HEAVY)
+        largest = QUICK if what.startswith("pages") else SLOW
         if heavy:
-            largest = max(largest, SIZES[-1])
+            largest = HEAVY if what.startswith("pages") else QUICK
         former: tuple[float, float] | None = None
-        for count in sizes:
-            if count > largest:
-                continue
+        for count in (size for size in SIZES if size <= largest):
             cost = run(count)
             each = (1e6 * cost.cpu / count, cost.peak / 1e3 / count)
             judged = zip(each, former or each, (True, cost.peak > SMALL), strict=True)

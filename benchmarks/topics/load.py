@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PEERS = 8_800
-PACE = {0: 4_400, 5: 4_400, 50: 4_400, 150: 2_200}
+PACE = {0: 4_400, 5: 4_400, 50: 2_200, 150: 1_100}
 """Deals, by the milliseconds that an answer takes."""
 FIXED = (1, 2, 3, 4, 6)
 STORED = 20_000
@@ -90,7 +90,13 @@ def _dlt(server: Server) -> tuple[int, float]:
         )
         flow.run(source)
         with flow.sql_client() as client:
-            rows = client.execute_sql("SELECT count(*), sum(value__amount) FROM opportunities")
+            # What came now whole, now with a fraction, dlt keeps in a column each.
+            names = client.execute_sql(
+                "SELECT column_name FROM information_schema.columns WHERE table_name ="
+                " 'opportunities' AND column_name LIKE 'value__amount%'"
+            )
+            amount = " + ".join(f"coalesce({name}, 0)" for (name,) in names)
+            rows = client.execute_sql(f"SELECT count(*), sum({amount}) FROM opportunities")
         return int(rows[0][0]), float(rows[0][1])
 
 
@@ -154,9 +160,9 @@ def _pace(*, heavy: bool) -> str:
             *each, ours = in_turn(
                 *(lambda workers=workers: fixed(workers) for workers in FIXED),
                 lambda server=server: _ours(server),
-                runs=(9 if milliseconds < 50 else 3) * (1 + heavy),
+                runs=(7 if milliseconds < 50 else 3) * (1 + heavy),
             )
-        # The least of each: what is beside it is the machine's, and comes to one more than another.
+        # The least of each: what lies above it is the machine's.
         ratio = ours.least / min(timed.least for timed in each)
         reached = "reached" if ratio <= 1.1 else "**missed**"
         lines.append(
