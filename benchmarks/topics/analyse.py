@@ -21,7 +21,9 @@ def measure(*, heavy: bool) -> str:
     day = sample.as_of
     frame = pd.concat([sample.opportunities] * (ROWS // len(sample.opportunities) + 1))
     frame = frame.iloc[:ROWS].reset_index(drop=True)
-    _same(ca.forecast.by_month(frame, as_of=day), by_hand(frame, pd.Timestamp(day, tz="UTC")))
+    insist_on_the_same(
+        ca.forecast.by_month(frame, as_of=day), by_hand(frame, pd.Timestamp(day, tz="UTC"))
+    )
     month, floor, revenue = in_turn(
         lambda: ca.forecast.by_month(frame, as_of=day),
         lambda: by_hand(frame, pd.Timestamp(day, tz="UTC")),
@@ -89,7 +91,7 @@ def by_hand(frame: pd.DataFrame, day: pd.Timestamp) -> pd.DataFrame:
     return table.groupby(keys, observed=True, dropna=False).sum().reset_index()
 
 
-def _same(ours: pd.DataFrame, floor: pd.DataFrame) -> None:
+def insist_on_the_same(ours: pd.DataFrame, floor: pd.DataFrame) -> None:
     """Insist on the same row for row, amounts to the cent."""
     floor = floor.astype({"currency": object})
     floor["month"] = floor["month"].where(floor["month"] != np.iinfo(np.int64).min)  # NaT

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MILLIONS = (10,)
 HEAVY = (10, 50)
+FILE_ROWS = 1_000_000
 AS_OF = date(2026, 10, 15)
 MEASURES = ["open_deals", "open_value", "weighted_value", "won_deals", "won_value",
             "overdue_deals", "overdue_value", "overdue_weighted"]  # fmt: skip
@@ -33,9 +34,9 @@ COPY (
     SELECT ['GBP', 'EUR', 'USD', 'CHF'][1 + floor(4 * random())::INT] AS currency,
            ['open', 'open', 'won', 'won', 'lost'][1 + floor(5 * random())::INT] AS status,
            DATE '2024-05-01' + floor(1600 * random())::INT AS day
-    FROM range(1000000)
+    FROM range({rows})
   )
-) TO '{}' (FORMAT parquet)
+) TO '{path}' (FORMAT parquet)
 """
 
 _BARE = """
@@ -62,10 +63,10 @@ def measure(*, heavy: bool) -> str:
     with tempfile.TemporaryDirectory() as folder:
         paths: list[str] = []
         for millions in HEAVY if heavy else MILLIONS:
-            paths += _written(Path(folder), len(paths), millions)
+            paths += written(Path(folder), len(paths), millions)
             name = f"{millions},000,000 Parquet rows"
             runs = 5 if millions <= 10 else 3
-            _same(duckdb_ours(paths), duckdb_bare(paths))
+            insist_on_the_same(duckdb_ours(paths), duckdb_bare(paths))
             ours, bare = in_turn(
                 lambda paths=paths: duckdb_ours(paths),
                 lambda paths=paths: duckdb_bare(paths),
@@ -80,7 +81,7 @@ def measure(*, heavy: bool) -> str:
                 notes.append(f"| {part},000,000 | {cost.peak / 1e6:,.0f} |")
         paths = paths[: MILLIONS[0]]
         try:
-            _same(polars_ours(paths), polars_bare(paths))
+            insist_on_the_same(polars_ours(paths), polars_bare(paths))
         except ImportError:
             notes.append("\n`polars` is not installed and was skipped.")
         else:
@@ -96,16 +97,16 @@ def measure(*, heavy: bool) -> str:
     return "\n\n".join([table(rows), "\n".join(notes)])
 
 
-def _written(folder: Path, first: int, millions: int) -> list[str]:
-    """Write files of a million deals each, as many as are lacking."""
+def written(folder: Path, first: int, millions: int) -> list[str]:
+    """Write files of `FILE_ROWS` deals each, as many as are lacking."""
     paths = [str(folder / f"{n:02}.parquet") for n in range(first, millions)]
     with duckdb.connect() as connection:
         for path in paths:
-            connection.execute(_DEALS.format(path))
+            connection.execute(_DEALS.format(path=path, rows=FILE_ROWS))
     return paths
 
 
-def _same(ours: pd.DataFrame, bare: pd.DataFrame) -> None:
+def insist_on_the_same(ours: pd.DataFrame, bare: pd.DataFrame) -> None:
     """Insist on the same row for row, amounts to the cent as far as plain sums have it."""
     bare = bare.sort_values(["month", "currency"])
     months = pd.to_datetime(bare["month"]).dt.to_period("M").tolist()
