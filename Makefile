@@ -9,8 +9,8 @@ LOCKED := $(PIP) --require-hashes --only-binary :all: -r
 HERE := $(PIP) --no-deps --no-build-isolation -e .
 SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
-.PHONY: report check test format lint types fast tests test-long test-oldest test-clients release bench docs \
-  pictures constraints clean
+.PHONY: report check test format lint types fast tests test-long test-oldest test-clients release \
+  bench bench-heavy docs pictures constraints clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
 	$(BIN)/capsule-report --sample --html --xlsx --out report
@@ -89,10 +89,12 @@ release: $(VENV)/.test  ## build wheel, sdist and bill of materials; try each in
 	  -o $$(ls dist/*.whl | sed 's/-py3.*/.cdx.json/') dist/try/venv/bin/python
 	rm -rf dist/try
 
-bench: $(VENV)/.test  ## measure, and write docs/performance.md
+bench: $(VENV)/.test  ## measure, and write docs/performance.md: some minutes
 	$(BIN)/python benchmarks/run.py
+
+bench-heavy: $(VENV)/.test  ## a million deals, fifty million rows, Dask: an hour
+	$(BIN)/python benchmarks/run.py --heavy
 	$(BIN)/python benchmarks/portfolio.py
-	$(BIN)/python benchmarks/rate_limit.py
 
 docs: $(VENV)/.test  ## build the documentation into docs/_build, and follow its links
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

@@ -457,7 +457,10 @@ def run(checks: Iterable[Check], context: Context) -> list[tuple[int, str, Sever
         if not flags.any():
             continue
         columns = [name for name in context.frame.columns if "{" + name in one.detail]
-        shown = context.frame[columns][flags].astype(object)
+        shown = context.frame[columns][flags]
+        # As days, for a finding shows no more, and pandas writes its moments very slowly.
+        days = {name: shown[name].dt.date for name in shown.select_dtypes("datetimetz")}
+        shown = shown.assign(**days).astype(object)
         records = shown.where(shown.notna(), "none").to_dict("records") or [{}] * len(shown)
         rows += [
             (int(key), one.name, one.severity, one.detail.format(**record))

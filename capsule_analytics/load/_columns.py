@@ -119,17 +119,21 @@ class Integers(Buffer):
         super().__init__(name, problems, typed=typed)
         self._values = array("q")
         self._missing = bytearray()
-        self._kinds = {int} if typed else {str}
+        self._kinds = {int, type(None)} if typed else {str, type(None)}
 
     def extend(self, values: list[Any], first_row: int) -> None:
         """Take the values of a page."""
-        if set(map(type, values)) <= self._kinds and (self._typed or convert.is_plain(values)):
+        kinds = set(map(type, values))
+        if kinds <= self._kinds and (self._typed or convert.is_plain(values)):
+            gaps = type(None) in kinds
+            given = [0 if value is None else value for value in values] if gaps else values
             try:
-                self._values.extend(array("q", list(map(int, values))))
+                self._values.extend(array("q", list(map(int, given))))
             except (ValueError, OverflowError):
                 pass
             else:
-                self._missing += bytes(len(values))
+                none = bytes([value is None for value in values]) if gaps else bytes(len(values))
+                self._missing += none
                 return
         odd = self._odd(convert.integers, values, first_row, typed=self._typed)
         self._values.frombytes(odd.to_numpy(dtype=np.int64, na_value=0).tobytes())
