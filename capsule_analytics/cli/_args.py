@@ -23,9 +23,9 @@ class ReportArgs(AccountArgs):
     scheduler: str | None
     unreadable: str
     no_ranges: bool
-    milestone: str | None
-    tag: str | None
-    owner: str | None
+    milestone: tuple[str, ...]
+    tag: tuple[str, ...]
+    owner: tuple[str, ...]
     pipeline: tuple[str, ...]
     team: tuple[str, ...]
     status: tuple[str, ...]
@@ -67,16 +67,18 @@ class ReportArgs(AccountArgs):
     @property
     def selection(self) -> str:
         """The selection of deals in words; empty where all of the account's are loaded."""
-        chosen = [
-            ("milestone", self.milestone),
-            ("tag", self.tag),
-            ("owner", self.owner),
-            ("pipeline", " or ".join(self.pipeline)),
-            ("team", " or ".join(self.team)),
-            ("status", " or ".join(self.status)),
-            *((name, " or ".join(values)) for name, values in self.fields.items()),
-        ]
-        return ", ".join(f"{name} {value}" for name, value in chosen if value)
+        chosen = {
+            "milestone": self.milestone,
+            "tag": self.tag,
+            "owner": self.owner,
+            "pipeline": self.pipeline,
+            "team": self.team,
+            "status": self.status,
+            **self.fields,
+        }
+        return ", ".join(
+            f"{name} {' or '.join(values)}" for name, values in chosen.items() if values
+        )
 
     @property
     def fields(self) -> dict[str, list[str]]:
@@ -89,7 +91,7 @@ class ReportArgs(AccountArgs):
     @property
     def selects_won(self) -> bool:
         """Whether won deals are among the selected, as the projection needs them."""
-        return self.milestone is None and (not self.status or "won" in self.status)
+        return not self.milestone and (not self.status or "won" in self.status)
 
     @property
     def records(self) -> bool:

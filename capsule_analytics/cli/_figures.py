@@ -88,9 +88,9 @@ def _recorded(args: ReportArgs) -> Pipeline:
 def _filters(args: ReportArgs) -> dict[str, Any]:
     """Return which deals are asked for, as `load_pipeline` and `select` take it."""
     return {
-        "milestone": args.milestone,
-        "tag": args.tag,
-        "owner": args.owner,
+        "milestone": args.milestone or None,
+        "tag": args.tag or None,
+        "owner": args.owner or None,
         "pipeline": args.pipeline or None,
         "team": args.team or None,
         "status": args.status or None,

@@ -334,29 +334,22 @@ SENDING = (
 """Who is sent the report, and with what."""
 
 FILTERS = (
-    Option("--milestone", group=DEALS, metavar="NAME", help="Only deals at this milestone."),
-    Option("--tag", group=DEALS, metavar="NAME", help="Only deals with this tag."),
-    Option("--owner", group=DEALS, metavar="NAME", help="Only deals of this owner (user name)."),
-    Option(
-        "--pipeline",
-        group=DEALS,
-        multiple=True,
-        metavar="NAME",
-        help="Only deals of this pipeline of Capsule's; of several given, any will do.",
-    ),
-    Option(
-        "--team",
-        group=DEALS,
-        multiple=True,
-        metavar="NAME",
-        help="Only deals of this team; of several given, any will do.",
+    *(
+        Option(name, group=DEALS, multiple=True, metavar="NAME", help=f"Only deals {which}.")
+        for name, which in (
+            ("--milestone", "at this milestone; of several given of one option, any will do"),
+            ("--tag", "with this tag"),
+            ("--owner", "of this owner (user name)"),
+            ("--pipeline", "of this pipeline of Capsule's"),
+            ("--team", "of this team"),
+        )
     ),
     Option(
         "--status",
         group=DEALS,
         multiple=True,
         type=click.Choice(["open", "won", "lost"]),
-        help="Only deals that are open, won or lost; of several given, any will do.",
+        help="Only deals that are open, won or lost.",
     ),
     Option(
         "--field",

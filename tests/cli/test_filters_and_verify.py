@@ -35,6 +35,19 @@ def test_deals_of_a_pipeline_a_team_and_several_statuses(tmp_path: Path) -> None
     assert kept == {("Sales", "Home accounts", status) for status in ("open", "won")}
 
 
+def test_of_several_milestones_tags_and_owners_any_will_do(tmp_path: Path) -> None:
+    frame = ca.load_sample().opportunities
+    owners = frame["owner"].dropna().unique()[:2].tolist()
+    chosen = {"--milestone": ["Proposal", "Offer"], "--owner": owners}
+    words = [word for name, values in chosen.items() for one in values for word in (name, one)]
+    out = tmp_path / "out"
+    done = run("--sample", *words, "--no-projection", *NO_CHARTS, "--out", str(out))
+    assert done.exit_code == 0, done.output
+    kept = frame["milestone"].isin(["Proposal", "Offer"]) & frame["owner"].isin(owners)
+    assert [int(row["id"]) for row in read(out / "opportunities.csv")] == frame.index[kept].tolist()
+    assert frame.loc[kept, "milestone"].nunique() == frame.loc[kept, "owner"].nunique() == 2
+
+
 def read(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
