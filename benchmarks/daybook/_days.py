@@ -57,7 +57,9 @@ def _month_end(days: NDArray[np.float64], months: int = 1) -> NDArray[np.float64
     dates = FIRST + days.astype(np.int64)
     index = dates.astype("datetime64[M]").astype(np.int64)
     ends = (index // months + 1) * months
-    return ((ends.astype("datetime64[M]").astype("datetime64[D]") - 1) - FIRST).astype(float)
+    last = ends.astype("datetime64[M]").astype("datetime64[D]") - 1
+    last = np.where(ends % 12 == 0, last - 9, last)  # a year ends before its holidays
+    return (last - FIRST).astype(float)
 
 
 class Days:
