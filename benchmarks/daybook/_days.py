@@ -110,7 +110,9 @@ class Days:
             tiled = {field: np.tile(column, copies) for field, column in table.items()}
             tiled["copy"] = np.repeat(np.arange(copies), rows)
             setattr(other, name, tiled)
-        other.people = {field: np.repeat(each, copies, axis=0) for field, each in self.people.items()}
+        other.people = {
+            field: np.repeat(each, copies, axis=0) for field, each in self.people.items()
+        }
         for name in ("market", "level", "frozen", "thaw", "campaign"):
             setattr(other, name, np.repeat(getattr(self, name), copies))
         return other
@@ -120,7 +122,9 @@ class Days:
         other = object.__new__(Days)
         other.__dict__.update(self.__dict__)
         for name in ("deals", "coming"):
-            setattr(other, name, {field: each.copy() for field, each in getattr(self, name).items()})
+            setattr(
+                other, name, {field: each.copy() for field, each in getattr(self, name).items()}
+            )
         for name in ("market", "level", "frozen", "thaw", "campaign"):
             setattr(other, name, getattr(self, name).copy())
         other.archive = []
@@ -186,8 +190,11 @@ class Days:
         firm, rng = self.firm, self.rng
         month = self.day / 30.4
         shares = np.array([p.share if p.from_month <= month else 0.0 for p in firm.products])
-        rate = firm.enquiries * firm.months[self.month] * shares.sum() * np.exp(
-            self.level + 0.5 * self.market
+        rate = (
+            firm.enquiries
+            * firm.months[self.month]
+            * shares.sum()
+            * np.exp(self.level + 0.5 * self.market)
         )
         rate = rate * np.where(self.campaign > 0, 1 + firm.campaign_size, 1.0)
         rate = rate * np.where(self.frozen > 0, 0.6, 1.0)
@@ -207,7 +214,9 @@ class Days:
             again["stage_day"] = again["touched"] = again["begun"] = again["created"]
             self._add(again)
 
-    def _deals(self, copy: NDArray[np.int64], product: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    def _deals(
+        self, copy: NDArray[np.int64], product: NDArray[np.int64]
+    ) -> dict[str, NDArray[Any]]:
         """Draw new deals: what is true of them, and what is typed at first."""
         firm, rng, count = self.firm, self.rng, len(copy)
         kinds = firm.products
@@ -247,9 +256,7 @@ class Days:
         new["told"] = np.where(after, WON, OPEN)
         new["decide"] = np.where(after, self.day, new["decide"])
         new["name"] = self.people["name"][copy, owner]
-        new["expected"] = np.where(
-            rng.random(count) < firm.undated, np.nan, self._typed(new)
-        )
+        new["expected"] = np.where(rng.random(count) < firm.undated, np.nan, self._typed(new))
         new["stage"] = self._stage(new, np.zeros(count, np.int64))
         return new
 
@@ -296,13 +303,16 @@ class Days:
         if not len(due):
             return
         copy = deals["copy"][due]
-        open_door = np.where(
-            self.frozen[copy] > 0, 0.02, np.where(self.thaw[copy] > 0, 0.2, 1.0)
-        ) * firm.signing[self.month]
+        open_door = (
+            np.where(self.frozen[copy] > 0, 0.02, np.where(self.thaw[copy] > 0, 0.2, 1.0))
+            * firm.signing[self.month]
+        )
         due = due[rng.random(len(due)) < np.minimum(open_door, 1.0)]
         copy = deals["copy"][due]
         market = self.market[copy]
-        slip = firm.slip * np.exp(-0.5 * market) * np.where(deals["begun"][due] > self.day - 8, 0.3, 1)
+        slip = (
+            firm.slip * np.exp(-0.5 * market) * np.where(deals["begun"][due] > self.day - 8, 0.3, 1)
+        )
         later = rng.random(len(due)) < slip
         where = due[later]
         deals["decide"][where] = self._pulled(
@@ -323,7 +333,9 @@ class Days:
         yes = rng.random(len(due)) < 1 / (1 + np.exp(-logit))
         deals["told"][due[yes]] = WON
         haggled = due[yes][rng.random(int(yes.sum())) < 0.3]
-        deals["value"][haggled] = np.round(deals["value"][haggled] * rng.uniform(0.8, 1.0, len(haggled)))
+        deals["value"][haggled] = np.round(
+            deals["value"][haggled] * rng.uniform(0.8, 1.0, len(haggled))
+        )
         no = due[~yes]
         says_so = rng.random(len(no)) < 0.6
         deals["told"][no[says_so]] = LOST
@@ -371,13 +383,15 @@ class Days:
         )
         part["expected"] = np.where(retype, belief, part["expected"])
         own = rng.random(len(seen)) < firm.overwrites * 0.5
-        guess = self._progress(part) * self.people["hope"][part["copy"], part["owner"]] + rng.normal(
-            0, 0.15, len(seen)
-        )
+        guess = self._progress(part) * self.people["hope"][
+            part["copy"], part["owner"]
+        ] + rng.normal(0, 0.15, len(seen))
         part["stated"] = np.where(own, np.clip(np.round(guess, 1), 0.05, 0.95), part["stated"])
         revised = rng.random(len(seen)) < 0.06
         part["value"] = np.where(
-            revised, np.round(part["value"] * np.exp(rng.normal(-0.02, 0.2, len(seen)))), part["value"]
+            revised,
+            np.round(part["value"] * np.exp(rng.normal(-0.02, 0.2, len(seen)))),
+            part["value"],
         )
         part["touched"] = np.full(len(seen), self.day + 0.6)
         for field in ("stage", "stage_day", "expected", "stated", "value", "touched"):
@@ -423,7 +437,9 @@ class Days:
         today = rng.random(self.copies) < 1 / firm.clean_up
         if not today.any():
             return
-        late = self.day - np.where(np.isnan(deals["expected"]), deals["touched"] + 60, deals["expected"])
+        late = self.day - np.where(
+            np.isnan(deals["expected"]), deals["touched"] + 60, deals["expected"]
+        )
         mine = today[deals["copy"]] & (deals["outcome"] == OPEN) & (deals["told"] == OPEN)
         swept = np.flatnonzero(
             mine & (late > 40) & (rng.random(len(late)) < np.where(deals["alive"], 0.25, 0.75))

@@ -25,7 +25,9 @@ def _milestones(redone: bool) -> pd.DataFrame:  # noqa: FBT001 - two lists, noth
     """Give the milestones of the firm's one pipeline, archived ones too."""
     rows = [(11 + step, name, CHANCES[step], False, redone) for step, name in enumerate(NAMES)]
     if redone:
-        rows += [(21 + step, name, FEWER_CHANCES[step], False, False) for step, name in enumerate(REDONE)]
+        rows += [
+            (21 + step, name, FEWER_CHANCES[step], False, False) for step, name in enumerate(REDONE)
+        ]
     rows += [(31, "Won", 1.0, True, False), (32, "Lost", 0.0, True, False)]
     table = pd.DataFrame(rows, columns=["id", "name", "probability", "complete", "archived"])
     table = table.set_index("id")
@@ -89,9 +91,7 @@ def pipeline(state: Days) -> Pipeline:
         "lost_reason": np.where(
             outcome == LOST, np.array(REASONS)[deals["id"] % len(REASONS)], None
         ),
-        "counts_for_conversion": pd.array(
-            np.where(outcome == LOST, 1, None), dtype="boolean"
-        ),
+        "counts_for_conversion": pd.array(np.where(outcome == LOST, 1, None), dtype="boolean"),
     }
     index = pd.Index(deals["id"], name="id")
     frame = pd.DataFrame(columns, index=index)
@@ -100,9 +100,9 @@ def pipeline(state: Days) -> Pipeline:
     frame["tcv"] = total_contract_value(
         frame["value"].to_numpy(float), frame["duration_basis"].astype(object), frame["duration"]
     )
-    frame["status"] = status_of(
-        by_milestone["complete"].to_numpy(bool), probability
-    ).set_axis(index)
+    frame["status"] = status_of(by_milestone["complete"].to_numpy(bool), probability).set_axis(
+        index
+    )
     issues = pd.DataFrame(
         {
             "opportunity_id": pd.Series(dtype="Int64"),
