@@ -1,11 +1,11 @@
-"""A second world of invented firms, made by other rules than the first: customers decide by the day.
+"""A second world of invented firms, by other rules than the first: customers decide by the day.
 
 In `worlds` every deal walks from milestone to milestone at rates of its own. Here a deal has a
-customer who decides on a day of their own, or who was never going to buy; the list learns of it when
-its owner looks, and milestones, dates and probabilities are what owners believe on the days on which
-they look. Owners leave, quarter ends pull decisions, frozen decisions pile up and thaw, dead deals
-stand until somebody cleans up, contracts come up again, campaigns bring bursts, and some sales are
-entered when they are already made. Time runs by the day, with weekends and holidays.
+customer who decides on a day of their own, or who was never going to buy; the list learns of it
+when its owner looks, and milestones, dates and probabilities are what owners believe on the days
+on which they look. Owners leave, quarter ends pull decisions, frozen decisions pile up and thaw,
+dead deals stand until somebody cleans up, contracts come up again, campaigns bring bursts, and some
+sales are entered when they are already made. Time runs by the day, with weekends and holidays.
 
 `worlds` lists the firms of a group; each is looked at, counted and replayed as `worlds.World` is.
 Choose on ``choose``, report on ``report``; ``fresh`` is for whoever wants a group that nobody saw.

@@ -16,8 +16,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._firms import Firm
     from numpy.typing import NDArray
+
+    from ._firms import Firm
 
 FIRST = np.datetime64("2023-01-31")
 """Day of the first snapshot; days are counted from it."""
@@ -186,7 +187,7 @@ class Days:
         )
 
     def _arrivals(self) -> None:
-        """New enquiries, quick sales, sales entered when they were already made, renewals."""
+        """Enter new enquiries, quick sales, sales that were already made, and renewals."""
         firm, rng = self.firm, self.rng
         month = self.day / 30.4
         shares = np.array([p.share if p.from_month <= month else 0.0 for p in firm.products])
@@ -292,7 +293,7 @@ class Days:
         return np.maximum(decide, self.day + 0.5)
 
     def _decisions(self) -> None:
-        """Customers decide: yes, no, later, or they are never heard of again."""
+        """Let customers decide: yes, no, later, or they are never heard of again."""
         firm, rng, deals = self.firm, self.rng, self.deals
         due = np.flatnonzero(
             (deals["outcome"] == OPEN)
@@ -342,7 +343,7 @@ class Days:
         deals["alive"][no[~says_so]] = False
 
     def _recordings(self) -> None:
-        """What a customer has said is entered: soon by the tidy, at month's end by the others."""
+        """Enter what customers have said: the tidy do it soon, the others at the end of a month."""
         deals, firm = self.deals, self.firm
         waiting = np.flatnonzero((deals["outcome"] == OPEN) & (deals["told"] != OPEN))
         told = deals["told"][waiting]
@@ -471,7 +472,6 @@ class Days:
         renewal["decide"] = due
         renewal["alive"] = np.ones(count, bool)
         renewal["told"] = renewal["outcome"] = np.zeros(count, np.int64)
-        renewal["told"], renewal["outcome"] = renewal["told"].copy(), renewal["outcome"].copy()
         renewal["closed"] = np.full(count, np.nan)
         renewal["stated"] = np.full(count, np.nan)
         renewal["stage"] = np.ones(count, np.int64)

@@ -140,7 +140,7 @@ def _basic(temperament: str, seed: int) -> Firm:
 def _temper(firm: Firm) -> Firm:
     """Give a firm what its temperament is named after."""
     rng = np.random.default_rng([firm.seed, 2])
-    main, *others = firm.products
+    main = firm.products[0]
     change: dict[str, object] = {
         "small": {"enquiries": rng.uniform(0.3, 0.75), "owners": int(rng.integers(1, 4))},
         "lumpy": {

@@ -14,14 +14,13 @@ from ._days import CHANCES, FEWER_CHANCES, FIRST, LOST, OPEN, WON, Days
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ._firms import Firm
 
 NAMES = ("Enquiry", "Met", "Quoted", "In talks", "Agreed in words")
 REDONE = ("New", "Quoted", "In talks")
 REASONS = ("Price", "Went elsewhere", "No answer", "No budget")
 
 
-def _milestones(redone: bool) -> pd.DataFrame:  # noqa: FBT001 - two lists, nothing between
+def _milestones(*, redone: bool) -> pd.DataFrame:
     """Give the milestones of the firm's one pipeline, archived ones too."""
     rows = [(11 + step, name, CHANCES[step], False, redone) for step, name in enumerate(NAMES)]
     if redone:
@@ -48,9 +47,8 @@ def pipeline(state: Days) -> Pipeline:
     """Show the list as it stands at the end of the day."""
     firm = state.firm
     deals = state.all_deals()
-    count = len(deals["id"])
     redone = firm.renamed_in is not None and state.day >= firm.renamed_in * 30.4
-    milestones = _milestones(redone)
+    milestones = _milestones(redone=redone)
     outcome = deals["outcome"]
     moved = redone & (deals["touched"] >= (firm.renamed_in or 0) * 30.4)
     at = np.where(moved, 21 + np.minimum(deals["stage"], 2), 11 + np.minimum(deals["stage"], 4))
