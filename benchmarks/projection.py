@@ -95,13 +95,13 @@ class Forecast(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One account to score, and with what."""
+    """One account, its number in its half, and what to score it with."""
 
     world: worlds.World | daybook.World
-    number: int
     origins: int
     draws: int
     methods: tuple[str, ...]
+    number: int = 0
 
 
 def month_start(index: int) -> date:
@@ -484,7 +484,7 @@ def run(
 ) -> pd.DataFrame:
     """Score every account of a half; one row a forecast."""
     tasks = [
-        Task(account, number, origins, draws, tuple(methods))
+        Task(account, origins, draws, tuple(methods), number)
         for number, account in enumerate(WORLDS[world].worlds(half))
         if account.temperament in temperaments
     ]
