@@ -1,7 +1,8 @@
 """Hold the projection to invented accounts whose truth is known, beside naives and an oracle.
 
-Rolling origin over the last month ends of each account: at each of them everything is fitted on
-what was known, and four periods are forecast: the next calendar month, the 2nd, the 3rd, and the
+Two worlds of such accounts, made by different rules: ``worlds`` and ``daybook`` (``--world``).
+Rolling origin over month ends of each account: at each of them everything is fitted on what was
+known, and four periods are forecast: the next calendar month, the 2nd, the 3rd, and the
 three of them together (``quarter``). Methods:
 
 ``projection``
@@ -39,6 +40,9 @@ scored from these alone:
 
 Amounts of an account and currency are divided by their own average month, so that all weigh alike.
 
+With few origins (``--origins``) they lie evenly apart, and each account begins with another
+month, so that no season weighs more than another.
+
 Run ``python benchmarks/projection.py --half choose``, or ``--help``.
 """
 
@@ -53,10 +57,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import daybook
 import numpy as np
 import pandas as pd
+import worlds
 from scipy import stats
-from worlds import HALVES, TEMPERAMENTS, World, worlds
 
 import capsule_analytics as ca
 
@@ -65,6 +70,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+WORLDS = {"worlds": worlds, "daybook": daybook}
+HALVES = tuple(dict.fromkeys([*worlds.HALVES, *daybook.HALVES]))
+TEMPERAMENTS = tuple(dict.fromkeys([*worlds.TEMPERAMENTS, *daybook.TEMPERAMENTS]))
 LEVELS = np.linspace(0.025, 0.975, 39)
 P10, P50, P90 = (int(np.argmin(abs(LEVELS - level))) for level in (0.1, 0.5, 0.9))
 HORIZONS = ("month 1", "month 2", "month 3", "quarter")
@@ -87,12 +95,13 @@ class Forecast(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """One account to score, and with what."""
+    """One account, its number in its half, and what to score it with."""
 
-    world: World
+    world: worlds.World | daybook.World
     origins: int
     draws: int
     methods: tuple[str, ...]
+    number: int = 0
 
 
 def month_start(index: int) -> date:
@@ -262,11 +271,20 @@ def weighted(pipeline: ca.Pipeline, currency: str, number: int, day: date) -> Fo
 # ------------------------------------------------------------------------------ the scoring
 
 
+def apart(months: Sequence[date], count: int, number: int) -> list[date]:
+    """Take some months, evenly apart; accounts with other numbers begin with other months."""
+    if count >= len(months):
+        return list(months)
+    step = len(months) / count
+    first = number * 0.618 % 1 * step
+    return [months[int(first + place * step)] for place in range(count)]
+
+
 def score_account(task: Task) -> list[dict[str, Any]]:
     """Forecast an account at each origin by each method; one row a forecast."""
     world, months = task.world, task.world.months
     origins = months[1:] if len(months) < 12 else months[12:]
-    origins = origins[-task.origins :]
+    origins = apart(origins, task.origins, task.number)
     currencies = world.account.currencies
     seen = {day: world.snapshot(day) for day in months}
     lists = {currency: _opened(list(seen.values()), currency) for currency in currencies}
@@ -456,6 +474,7 @@ def markdown(table: pd.DataFrame) -> str:
 def run(
     half: str,
     *,
+    world: str = "worlds",
     temperaments: Sequence[str] = TEMPERAMENTS,
     methods: Sequence[str] = ("projection", "oracle"),
     origins: int = ORIGINS,
@@ -465,9 +484,9 @@ def run(
 ) -> pd.DataFrame:
     """Score every account of a half; one row a forecast."""
     tasks = [
-        Task(world, origins, draws, tuple(methods))
-        for world in worlds(half)
-        if world.temperament in temperaments
+        Task(account, origins, draws, tuple(methods), number)
+        for number, account in enumerate(WORLDS[world].worlds(half))
+        if account.temperament in temperaments
     ]
     rows: list[dict[str, Any]] = []
     began = time.perf_counter()
@@ -484,6 +503,7 @@ def run(
 def main() -> None:
     """Score a half and write the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--world", choices=tuple(WORLDS), default="worlds")
     parser.add_argument("--half", choices=HALVES, default="choose")
     parser.add_argument("--temperament", choices=TEMPERAMENTS, action="append")
     parser.add_argument("--origins", type=int, default=ORIGINS, help="month ends an account")
@@ -493,11 +513,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, help="folder for the tables and all forecasts")
     options = parser.parse_args()
+    if options.half not in WORLDS[options.world].HALVES:
+        parser.error(f"{options.world} has {', '.join(WORLDS[options.world].HALVES)}")
     methods = ["oracle"]
     if not options.only_naives:
         methods = ["projection", *(["single"] if options.single else []), "oracle"]
     rows = run(
         options.half,
+        world=options.world,
         temperaments=options.temperament or TEMPERAMENTS,
         methods=methods,
         origins=options.origins,
@@ -507,13 +530,14 @@ def main() -> None:
     pooled = summary(rows, [])
     parts = summary(rows, ["temperament"])
     text = (
-        f"# Half `{options.half}`, {options.origins} origins an account\n\n## Pooled\n\n"
+        f"# `{options.world}`, half `{options.half}`, {options.origins} origins an account\n\n"
+        "## Pooled\n\n"
         f"{markdown(pooled)}\n\n## By temperament\n\n{markdown(parts)}\n"
     )
     print(text)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        name = f"projection-{options.half}"
+        name = f"projection-{options.world}-{options.half}"
         (options.out / f"{name}.md").write_text(text, encoding="utf-8")
         pooled.assign(temperament="pooled").pipe(lambda p: pd.concat([p, parts])).to_csv(
             options.out / f"{name}.csv", index=False

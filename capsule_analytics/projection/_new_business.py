@@ -15,6 +15,7 @@ little by themselves. Counts spread more widely than Poisson's, as negative bino
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import lgamma
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -340,10 +341,15 @@ class Values:
     amounts: NDArray[np.float64]
     weight: NDArray[np.float64]
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """The mean value."""
         return float(self.amounts @ self.weight)
+
+    @cached_property
+    def second(self) -> float:
+        """The mean of the squared value."""
+        return float(self.weight @ self.amounts**2)
 
     @classmethod
     def mixed(cls, parts: Sequence[Values], shares: NDArray[np.float64]) -> Values:

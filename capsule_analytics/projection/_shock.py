@@ -28,7 +28,9 @@ _PHIS = ((0.0, 0.3), (0.5, 0.3), (0.8, 0.25), (0.93, 0.15))
 _FREEZE_PRIOR = 0.11
 _BEGINS, _THAWS, _DEPTH = 0.02, 0.25, -1.8
 _FACTOR_BINS = 48
-_PHASE_SPREAD, _MONTH_SPREAD, _USUAL_SHOCK = 0.2, 0.15, 0.2
+_PHASE_SPREADS = ((0.05, 0.35), (0.2, 0.4), (0.5, 0.25))
+_MONTH_SPREADS = ((0.05, 0.3), (0.15, 0.4), (0.35, 0.3))
+_USUAL_SHOCK, _FARTHEST = 0.2, 1.2
 
 
 def _normal(mean: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -214,21 +216,33 @@ def season_of(
     features = np.zeros((12, 15))
     features[np.arange(12), np.arange(12) % 3] = 1.0
     features[np.arange(12), 3 + np.arange(12)] = 1.0
-    covariance = part * np.diag(np.repeat([_PHASE_SPREAD, _MONTH_SPREAD], [3, 12]) ** 2)
-    apart = np.log((wins + 0.5) / (expected + 0.5))
+    apart = np.log((wins + 0.5) / (expected + 0.5)).clip(-_FARTHEST, _FARTHEST)
     noise = 1.0 / (expected + 0.5) + _USUAL_SHOCK**2
     rows = features[calendar]
     if len(wins):
         # The level is the hazards' own matter.
         apart = apart - np.sum(apart / noise) / np.sum(1 / noise)
-        gain = covariance @ rows.T @ np.linalg.inv(rows @ covariance @ rows.T + np.diag(noise))
-        effect = gain @ apart
-        covariance = covariance - gain @ rows @ covariance
-    else:
-        effect = np.zeros(15)
     centred = features - features.mean(axis=0)
-    factor = np.exp(centred @ effect)
-    spread = np.sqrt(np.einsum("ij,jk,ik->i", centred, covariance, centred))
+    evidence, effects, variances = [], [], []
+    for phase, of_phase in _PHASE_SPREADS:
+        for month, of_month in _MONTH_SPREADS:
+            covariance = part * np.diag(np.repeat([phase, month], [3, 12]) ** 2)
+            log_weight, effect = float(np.log(of_phase * of_month)), np.zeros(15)
+            if len(wins):
+                whole = rows @ covariance @ rows.T + np.diag(noise)
+                gain = np.linalg.solve(whole, rows @ covariance).T
+                effect = gain @ apart
+                log_weight -= 0.5 * float(np.linalg.slogdet(whole)[1])
+                log_weight -= 0.5 * float(apart @ np.linalg.solve(whole, apart))
+                covariance = covariance - gain @ rows @ covariance
+            evidence.append(log_weight)
+            effects.append(centred @ effect)
+            variances.append(np.einsum("ij,jk,ik->i", centred, covariance, centred))
+    weight = np.exp(np.array(evidence) - max(evidence))
+    weight /= weight.sum()
+    mean = weight @ np.array(effects)
+    spread = np.sqrt(weight @ (np.array(variances) + (np.array(effects) - mean) ** 2))
+    factor = np.exp(mean)
     if around is not None:
         factor, spread = factor * around.factor, np.hypot(spread, around.spread)
     return Season(factor / factor.mean(), spread)

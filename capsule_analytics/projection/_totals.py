@@ -156,8 +156,7 @@ def new_law(mean: float, spread: float, values: Values, cells: int = CELLS) -> L
     """
     if mean <= 1e-9 or not values.amounts.max() > 0:  # noqa: PLR2004 - no deal in a million years
         return NOTHING
-    second = float(values.weight @ values.amounts**2)
-    deviation = np.sqrt(mean * second + spread * (mean * values.mean) ** 2)
+    deviation = np.sqrt(mean * values.second + spread * (mean * values.mean) ** 2)
     top = mean * values.mean + 9 * deviation + 2 * float(values.amounts.max())
     step = step_for(float(top), cells)
     size = 1 << int(np.ceil(np.log2(top / step + 2)))
@@ -215,7 +214,7 @@ def total_of(
             shares[number] *= np.where(is_won, chances[giant], 1 - chances[giant])
         from_open, from_new = float(values @ chances), new_mean * node * new_values.mean
         variance = float((values**2) @ (chances * (1 - chances)))
-        variance += new_mean * node * float(new_values.weight @ new_values.amounts**2)
+        variance += new_mean * node * new_values.second
         variance += new_spread * from_new**2
         open_mean += weight * from_open
         new_value += weight * from_new
@@ -242,7 +241,7 @@ def _giants(
     On one lattice with them the others would be lost between two points.
     """
     new = new_mean * new_values.mean
-    new_variance = new_mean * float(new_values.weight @ new_values.amounts**2)
+    new_variance = new_mean * new_values.second
     for count in (2, 1):
         if len(values) < count:
             continue

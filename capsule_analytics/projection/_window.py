@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 LONGEST = 60
 """How many months ahead are told apart; what is open after them is taken as never won."""
-# Every month ahead the intake may move on; half of what is learnt of it is gone in four years.
+# Every month ahead the intake may move on, and so may the odds of all deals, as people, offers and
+# prices change: by a tenth, which is the standard deviation.
 _DRIFT = 0.01
 _WIDEST = 1.5
 
@@ -179,6 +180,8 @@ def window(  # noqa: PLR0917 - a period, and how finely
     factors, mass = fitted.shock.factors(amount)
     calendar = (now + np.arange(count)) % 12
     variance = float(((amount * fitted.season.spread[calendar]) ** 2).sum())
+    # What has moved by one month stays moved in those after it.
+    variance += _DRIFT * float((np.cumsum(amount[::-1]) ** 2).sum())
     variance += _unsure(
         fitted,
         tcv,

@@ -216,6 +216,11 @@ def test_the_season_is_learnt_from_months_and_held_in() -> None:
     assert season.factor.mean() == pytest.approx(1.0)
     assert season.factor[11] == season.factor.max()
     assert 1.25 < season.factor[11] < 60 / 32.5
+    # A stronger season speaks for itself, and is held in less.
+    wins = np.where(calendar % 3 == 2, 60.0, 15.0)
+    factor = season_of(wins, np.full(36, 30.0), calendar).factor
+    assert factor[2::3] == pytest.approx(np.full(4, 2.0), rel=0.12)
+    assert factor[::3] == pytest.approx(np.full(4, 0.5), rel=0.15)
     nothing = season_of(np.zeros(0), np.zeros(0), np.zeros(0, int))
     assert nothing.factor.tolist() == [1.0] * 12
     assert (nothing.spread > 0.1).all()
