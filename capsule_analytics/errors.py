@@ -61,6 +61,20 @@ class DataError(CapsuleError, ValueError):
     """Input could not be read as what it should be."""
 
 
+class NoProjectionError(DataError):
+    """No account of a portfolio can be projected.
+
+    Attributes
+    ----------
+    left_out
+        The accounts: ``account``, ``day``, ``path`` and ``problem`` of each.
+    """
+
+    def __init__(self, message: str, left_out: list[dict[str, str]]) -> None:
+        super().__init__(message)
+        self.left_out = left_out
+
+
 class CompletenessError(CapsuleError):
     """A load could not be shown to be complete, so no frame is returned."""
 

@@ -16,7 +16,7 @@ from ._read import Conversion, run_here, run_on_dask
 from ._table import OnDay, OnError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -272,10 +272,11 @@ class Portfolio:
         months: int = 6,
         *,
         day: date | str | None = None,
-        period: Period = "month",
+        period: Period | Sequence[Period] = "month",
         fiscal_year_start: int = 1,
         target: float | None = None,
         pooled: bool = True,
+        progress: Callable[[int, int], None] | None = None,
         **viewing: Unpack[Viewing],
     ) -> GroupProjection:
         """Project what every account will win, and all of them together.
@@ -292,10 +293,15 @@ class Portfolio:
         day
             As for `on`; nothing later is read. An account whose newest snapshot is older is
             projected from there on.
-        period, fiscal_year_start, target
+        period
+            month, quarter or year, or several of them: each account is then fitted once for all.
+        fiscal_year_start, target
             As for `Projection.by_month`.
         pooled
             Whether accounts learn from each other; without it each stands alone.
+        progress
+            Called with how many of how many steps are done: one an account, and one for each of
+            those from which is learnt what is usual. On a cluster, when all of a kind are.
         **viewing
             home_currency, rates, missing_rate, engine and scheduler as for `on`.
 
@@ -308,9 +314,10 @@ class Portfolio:
         Raises
         ------
         DataError
-            If a partition is corrupt or missing, unless such accounts are to be left out; if no
-            account can be projected. One that lacks the dates is in ``attrs["left_out"]`` with the
-            reason, and in no row.
+            If a partition is corrupt or missing, unless such accounts are to be left out. One that
+            lacks the dates is in ``attrs["left_out"]`` with the reason, and in no row.
+        NoProjectionError
+            If no account can be projected; it has the reasons.
         ArgumentError, RateError, TransportError
             As for `by_month`.
         """
@@ -327,7 +334,7 @@ class Portfolio:
             pooled=pooled,
         )
         units = [unit for unit in self._units if unit.day <= looked]
-        return project(view, units, asked)
+        return project(view, units, asked, progress)
 
     def check(self, day: date | str | None = None) -> pd.DataFrame:
         """List what is wrong with the export, by reading all of it.

@@ -14,7 +14,7 @@ import pandas as pd
 
 from capsule_analytics import projection
 from capsule_analytics._deals import NEEDED, Placing
-from capsule_analytics.errors import ArgumentError, DataError
+from capsule_analytics.errors import ArgumentError, NoProjectionError
 from capsule_analytics.projection import COLUMNS, LONGEST, Share, total_of_shares
 from capsule_analytics.schema import TEXT, Pipeline
 
@@ -39,6 +39,7 @@ _VALUES = ["won_value", "open_value", "new_value", "expected_value", "p10", "p50
 class Row(NamedTuple):
     """What an account may bring in a period and currency."""
 
+    period: str
     bucket: int
     currency: str
     figures: tuple[float, ...]
@@ -62,6 +63,33 @@ class Done(NamedTuple):
 
     basis: Basis
     rows: tuple[Row, ...]
+    track: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Span:
+    """The periods of one kind that are projected.
+
+    Attributes
+    ----------
+    placing
+        The kind of period.
+    buckets
+        The periods, numbered as `Placing.buckets` numbers them.
+    """
+
+    placing: Placing
+    buckets: tuple[int, ...]
+
+    @property
+    def periods(self) -> pd.PeriodIndex:
+        """The periods, in order."""
+        return self.placing.periods(np.array(self.buckets))
+
+    def days(self, bucket: int) -> tuple[date, date]:
+        """Give the first day of a period, and the day after its last."""
+        found = self.placing.periods(np.array([bucket]))[0]
+        return found.start_time.date(), (found + 1).start_time.date()
 
 
 @dataclass(frozen=True)
@@ -70,18 +98,15 @@ class Asked:
 
     Attributes
     ----------
-    placing
-        The kind of period.
-    buckets
-        The periods, numbered as `Placing.buckets` numbers them.
+    spans
+        The kinds of period and their periods.
     target
         An amount whose chance is asked for.
     pooled
         Whether accounts learn from each other.
     """
 
-    placing: Placing
-    buckets: tuple[int, ...]
+    spans: tuple[Span, ...]
     target: float | None
     pooled: bool
 
@@ -91,7 +116,7 @@ class Asked:
         day: date,
         months: int,
         *,
-        period: Period,
+        period: Period | Sequence[Period],
         fiscal_year_start: int,
         target: float | None,
         pooled: bool,
@@ -99,15 +124,24 @@ class Asked:
         """Choose the periods in which the months after a day lie."""
         if not isinstance(months, int | np.integer) or not 1 <= months <= LONGEST:
             raise ArgumentError(f"months must be 1 to {LONGEST}, not {months!r}")
-        placing = Placing.of(day, period=period, fiscal_year_start=fiscal_year_start)
         now = np.datetime64(day + timedelta(days=1), "M")
-        numbers = placing.buckets((now + np.arange(months)).astype("datetime64[s]"))
-        return cls(placing, tuple(np.unique(numbers).tolist()), target, pooled)
+        coming = (now + np.arange(months)).astype("datetime64[s]")
+        spans = []
+        for kind in dict.fromkeys([period] if isinstance(period, str) else period):
+            placing = Placing.of(day, period=kind, fiscal_year_start=fiscal_year_start)
+            spans.append(Span(placing, tuple(np.unique(placing.buckets(coming)).tolist())))
+        if not spans:
+            raise ArgumentError("period must name at least one of month, quarter, year")
+        return cls(tuple(spans), target, pooled)
 
-    def days(self, bucket: int) -> tuple[date, date]:
-        """Give the first day of a period, and the day after its last."""
-        found = self.placing.periods(np.array([bucket]))[0]
-        return found.start_time.date(), (found + 1).start_time.date()
+    def span(self, period: str | None) -> Span:
+        """Find the periods of a kind; None means the first that was asked for."""
+        if period is None:
+            return self.spans[0]
+        kinds = {str(span.placing.period): span for span in self.spans}
+        if period not in kinds:
+            raise ArgumentError(f"projected by {', '.join(kinds)}, not by {period!r}")
+        return kinds[period]
 
     def figures(self, law: Projected) -> tuple[float, ...]:
         """Give the figures of a row."""
@@ -173,19 +207,26 @@ def _project(
     prior = priors.get(pipelines[-1].account, usual)
     model = projection.fit(pipelines, prior=prior)
     rows = []
-    for bucket in asked.buckets:
-        for currency in model.currencies:
-            law = model.distribution(*asked.days(bucket), currency)
-            rows.append(Row(bucket, currency, asked.figures(law), Share.of(law)))
+    for span in asked.spans:
+        for bucket in span.buckets:
+            for currency in model.currencies:
+                law = model.distribution(*span.days(bucket), currency)
+                kind = str(span.placing.period)
+                rows.append(Row(kind, bucket, currency, asked.figures(law), Share.of(law)))
     basis = model.basis
     about = Basis(
         model.account, model.as_of, basis.deals, basis.ended, basis.won, basis.snapshots,
         basis.is_thin,
     )  # fmt: skip
-    return Done(about, tuple(rows))
+    return Done(about, tuple(rows), model.track_record())
 
 
-def project(day: OnDay, units: Sequence[Unit], asked: Asked) -> GroupProjection:
+def project(
+    day: OnDay,
+    units: Sequence[Unit],
+    asked: Asked,
+    progress: Callable[[int, int], None] | None = None,
+) -> GroupProjection:
     """Project the accounts of a portfolio on a day.
 
     Parameters
@@ -196,6 +237,8 @@ def project(day: OnDay, units: Sequence[Unit], asked: Asked) -> GroupProjection:
         All its days up to then, by account and day.
     asked
         What is asked.
+    progress
+        Told how many of how many steps are done.
     """
     chosen = {unit.account: unit for unit in day.chosen}
     days = {
@@ -209,8 +252,14 @@ def project(day: OnDay, units: Sequence[Unit], asked: Asked) -> GroupProjection:
     reading = Reading(day.place, _nothing, ("id", *wanted), day.conversion, whole=True)
     teach = Each(reading, partial(projection.lesson, day=looked))
     lessons: list[Lesson] = []
-    if len(chosen) > 1:
-        taught = day.run(teach, [days[unit.account] for unit in largest], gathered)
+    lessons_due = len(largest) if len(chosen) > 1 else 0
+    steps = lessons_due + len(days)
+
+    def told(before: int) -> Callable[[int], None] | None:
+        return None if progress is None else lambda done: progress(before + done, steps)
+
+    if lessons_due:
+        taught = day.run(teach, [days[unit.account] for unit in largest], gathered, told(0))
         lessons = [one for one in taught.sums if not isinstance(one, LeftOut)]
     group = projection.pool(lessons, looked)
     priors: dict[str, Prior] = {}
@@ -219,13 +268,14 @@ def project(day: OnDay, units: Sequence[Unit], asked: Asked) -> GroupProjection:
         priors = {name: group.prior(name) for name in group.accounts}
         usual = group.prior(None)
     tell = Each(reading, partial(_project, asked=asked, priors=priors, usual=usual))
-    result = day.run(tell, list(days.values()), gathered)
+    result = day.run(tell, list(days.values()), gathered, told(lessons_due))
     day.settle(result)
     dateless = [one._asdict() for one in result.sums if isinstance(one, LeftOut)]
     done = [one for one in result.sums if isinstance(one, Done)]
     if not done:
         more = f": {dateless[0]['account']}: {dateless[0]['problem']}" if dateless else ""
-        raise DataError(f"no account in {day.place.address} can be projected{more}")
+        message = f"no account in {day.place.address} can be projected{more}"
+        raise NoProjectionError(message, [*day.left_out, *dateless])
     done.sort(key=lambda one: one.basis.account)
     day.left_out.extend(dateless)
     at_home = None if day.conversion is None else day.conversion.home
@@ -264,6 +314,7 @@ class GroupProjection:
         self.as_of = as_of
         self._asked, self._done, self._home, self._about = asked, done, home_currency, about
         self._group = group
+        self._sums: dict[tuple[str, int, str], Projected] = {}
 
     def __repr__(self) -> str:
         """Say how many accounts are projected."""
@@ -280,8 +331,13 @@ class GroupProjection:
         table = pd.DataFrame([one.basis for one in self._done], columns=list(Basis._fields))
         return table.astype({"account": TEXT})
 
-    def by_month(self) -> pd.DataFrame:
+    def by_month(self, period: Period | None = None) -> pd.DataFrame:
         """Give what each account may bring in each period and currency.
+
+        Parameters
+        ----------
+        period
+            Of several kinds that were asked for, the one to give; None means the first.
 
         Returns
         -------
@@ -292,31 +348,64 @@ class GroupProjection:
         those of the accounts in each period, with a missing ``account``. Amounts in the row's
         currency, unrounded. ``attrs`` has ``as_of``, and what `Portfolio.on` tells of the accounts:
         those in ``left_out`` are in no row, each with its reason.
+
+        Raises
+        ------
+        ArgumentError
+            If that kind of period was not asked for.
         """
-        table = pd.concat([self._rows(), *([self.total()] if self._home else [])])
-        order = [self._asked.placing.period, "account", "currency"]
+        span = self._asked.span(period)
+        table = pd.concat([self._rows(span), *([self.total(period)] if self._home else [])])
+        order = [span.placing.period, "account", "currency"]
         table = table.sort_values(order, kind="stable", ignore_index=True)
         table.attrs = self._attrs
         return table
 
-    def total(self) -> pd.DataFrame:
+    def total(self, period: Period | None = None) -> pd.DataFrame:
         """Give what all accounts may bring together, by period and currency.
 
         Expected values are the sums of the accounts'. The range is narrower than the sum of their
         ranges, as luck evens out, and wider than if they were independent, as months are partly
         good or bad for all of them.
 
+        Parameters
+        ----------
+        period
+            As for `by_month`.
+
         Returns
         -------
         One row a period and currency, the columns of `by_month`, with a missing ``account``.
+
+        Raises
+        ------
+        ArgumentError
+            As for `by_month`.
         """
-        codes = sorted({row.currency for one in self._done for row in one.rows})
+        span = self._asked.span(period)
         rows = [
-            (bucket, pd.NA, code or pd.NA, *self._asked.figures(self._sum(bucket, code)))
-            for bucket in self._asked.buckets
-            for code in codes
+            (bucket, pd.NA, code or pd.NA, *self._asked.figures(self._sum(span, bucket, code)))
+            for bucket in span.buckets
+            for code in self._codes
         ]
-        return self._table(rows)
+        return self._table(span, rows)
+
+    def track_record(self) -> pd.DataFrame:
+        """Give what was projected of each account for past months, beside what they brought.
+
+        What the group was projected to bring as a whole is not known of past months.
+
+        Returns
+        -------
+        The rows of `Projection.track_record` of each account, with ``account`` as first column.
+        """
+        tables = [
+            one.track.assign(account=one.basis.account) for one in self._done if len(one.track)
+        ]
+        table = pd.concat(tables or [self._done[0].track.assign(account="")], ignore_index=True)
+        table.insert(0, "account", table.pop("account").astype(TEXT))
+        table.attrs = self._attrs
+        return table
 
     def distribution(self, period: str | pd.Period, currency: str | None = None) -> Projected:
         """Give the distribution of what all accounts bring together in a period.
@@ -337,35 +426,42 @@ class GroupProjection:
         ArgumentError
             If the period was not asked for, or the currency is not clear.
         """
-        held = {str(p): b for b, p in zip(self._asked.buckets, self._periods, strict=True)}
+        held = {
+            str(name): (span, bucket)
+            for span in self._asked.spans
+            for name, bucket in zip(span.periods, span.buckets, strict=True)
+        }
         if str(period) not in held:
             raise ArgumentError(f"the periods projected are {', '.join(held)}, not {period}")
-        codes = sorted({row.currency for one in self._done for row in one.rows})
+        codes = self._codes
         code = self._home if currency is None else currency
         code = codes[0] if code is None and len(codes) == 1 else code
         if code not in codes:
             raise ArgumentError(f"choose a currency of {', '.join(codes)}, not {code!r}")
-        return self._sum(held[str(period)], code)
+        return self._sum(*held[str(period)], code)
 
     @property
-    def _periods(self) -> pd.PeriodIndex:
-        return self._asked.placing.periods(np.array(self._asked.buckets))
+    def _codes(self) -> list[str]:
+        """The currencies in which something is projected; empty text for none."""
+        return sorted({row.currency for one in self._done for row in one.rows})
 
-    def _rows(self) -> pd.DataFrame:
+    def _rows(self, span: Span) -> pd.DataFrame:
         """Lay out the rows of the accounts."""
         return self._table(
+            span,
             [
                 (row.bucket, one.basis.account, row.currency or pd.NA, *row.figures)
                 for one in self._done
                 for row in one.rows
-            ]
+                if row.period == span.placing.period
+            ],
         )
 
-    def _table(self, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    def _table(self, span: Span, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
         chance = [] if self._asked.target is None else ["chance"]
         table = pd.DataFrame(rows, columns=["bucket", "account", "currency", *_VALUES, *chance])
         numbers = table.pop("bucket").to_numpy(dtype=np.int64)
-        table.insert(0, self._asked.placing.period, self._asked.placing.periods(numbers))
+        table.insert(0, span.placing.period, span.placing.periods(numbers))
         table = table.astype({"account": TEXT, "currency": TEXT})
         table.attrs = self._attrs
         return table
@@ -374,17 +470,14 @@ class GroupProjection:
     def _attrs(self) -> dict[str, Any]:
         return {"as_of": self.as_of.isoformat(), **self._about}
 
-    def _sum(self, bucket: int, currency: str) -> Projected:
+    def _sum(self, span: Span, bucket: int, currency: str) -> Projected:
         """Sum a period and currency over the accounts."""
-        shares = [
-            row.share
-            for one in self._done
-            for row in one.rows
-            if row.bucket == bucket and row.currency == currency
-        ]
-        return total_of_shares(
-            shares, self._group.shared(*self._asked.days(bucket), pooled=self._asked.pooled)
-        )
+        key = str(span.placing.period), bucket, currency
+        if key not in self._sums:
+            shares = [row.share for one in self._done for row in one.rows if row[:3] == key]
+            shared = self._group.shared(*span.days(bucket), pooled=self._asked.pooled)
+            self._sums[key] = total_of_shares(shares, shared)
+        return self._sums[key]
 
 
 __all__ = ["Asked", "GroupProjection", "project"]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Job: TypeAlias = Callable[[Any], "Result"]
     Join: TypeAlias = Callable[[Sequence["Result"]], "Result"]
+    Told: TypeAlias = Callable[[int], None]
 
 _FETCHED_AT_ONCE = 8
 """Files that are fetched over a network at the same time."""
@@ -268,16 +269,25 @@ def gathered(results: Sequence[Result]) -> Result:
     )
 
 
-def run_here(reading: Job, work: Sequence[Any], join: Join = joined) -> Result:
+def run_here(
+    reading: Job, work: Sequence[Any], join: Join = joined, told: Told | None = None
+) -> Result:
     """Read the batches one after another; DuckDB uses all processors for each."""
     total = Result([], [])
-    for batch in work:
+    for done, batch in enumerate(work, start=1):
         total = join([total, reading(batch)])
+        if told is not None:
+            told(done)
     return total
 
 
 def run_on_dask(
-    reading: Job, work: Sequence[Any], join: Join = joined, *, scheduler: str | None = None
+    reading: Job,
+    work: Sequence[Any],
+    join: Join = joined,
+    told: Told | None = None,
+    *,
+    scheduler: str | None = None,
 ) -> Result:
     """Read the batches on a cluster, or in the threads of this process without one.
 
@@ -295,16 +305,21 @@ def run_on_dask(
     how = dask.delayed(reading)  # sent once, not with every batch
     read = dask.delayed(_read, pure=False)
     total = tree([read(how, batch) for batch in work], join)
+    result: Result
     if scheduler is None:
-        result: Result = total.compute(scheduler="threads")
+        result = total.compute(scheduler="threads")
+        if told is not None:
+            told(len(work))
         return result
     try:
         client = distributed.Client(scheduler, set_as_default=False, timeout=_PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:
         raise TransportError(f"no Dask scheduler answers at {scheduler}: {error}") from error
     with client:
-        total_result: Result = client.compute(total).result()
-        return total_result
+        result = client.compute(total).result()
+    if told is not None:
+        told(len(work))
+    return result
 
 
 def _check_address(scheduler: str) -> None:

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from capsule_analytics._deals import Measure, Placing
 
     from ._files import Place, Unit
-    from ._read import Conversion, Job, Join, Result
+    from ._read import Conversion, Job, Join, Result, Told
 
     class Run(Protocol):
         """Read batches, here or on a cluster, and put together what comes of them."""
 
-        def __call__(self, reading: Job, work: Sequence[Any], join: Join = ...) -> Result: ...
+        def __call__(
+            self, reading: Job, work: Sequence[Any], join: Join = ..., told: Told | None = ...
+        ) -> Result: ...
 
 
 OnError = Literal["raise", "skip"]
