@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .errors import DataError as DataError
     from .errors import HistoryError as HistoryError
     from .errors import MissingExtraError as MissingExtraError
+    from .errors import NoProjectionError as NoProjectionError
     from .errors import NotFoundError as NotFoundError
     from .errors import RateError as RateError
     from .errors import RateLimitError as RateLimitError
@@ -87,6 +88,7 @@ _NAMES = {
     "DataError": "errors",
     "HistoryError": "errors",
     "MissingExtraError": "errors",
+    "NoProjectionError": "errors",
     "NotFoundError": "errors",
     "RateError": "errors",
     "RateLimitError": "errors",

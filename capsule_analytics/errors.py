@@ -5,6 +5,7 @@
     CapsuleError
     ├── ArgumentError          a call refused before anything is sent or computed
     ├── DataError              input that cannot be read: not XML, not JSON, wrong shape
+    │   └── NoProjectionError      no account of a portfolio can be projected
     ├── CompletenessError      the server's answers do not show that every record was read
     ├── TransportError         no usable answer: connection, timeout, size limit, redirect
     ├── ApiError               the server refused a request
@@ -32,6 +33,7 @@ __all__ = [
     "DataError",
     "HistoryError",
     "MissingExtraError",
+    "NoProjectionError",
     "NotFoundError",
     "RateError",
     "RateLimitError",

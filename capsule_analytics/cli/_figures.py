@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from ._args import ReportArgs
 
 
+_MANY = 30
+"""Of how many accounts it is said beforehand how long their projection takes."""
+_SECONDS_EACH = 1.5
+
+
 def load(args: ReportArgs, recorded: Callable[[], None]) -> tuple[Pipeline, Past]:
     """Load the deals that are asked for, and what is known of earlier days.
 
@@ -155,12 +160,13 @@ def figures(pipeline: Pipeline, past: Past, args: ReportArgs) -> Figures:
 
 
 def group(args: ReportArgs) -> GroupFigures:
-    """Make of an export the figures of its accounts.
+    """Make of an export the figures of its accounts, projected unless that is not wanted.
 
     With an as-of day each account counts with its newest snapshot at or before it.
     """
     home, rates = args.home_currency, args.rates
-    return group_figures(
+    projecting = _terminal.Projecting()
+    figures = group_figures(
         str(args.portfolio),
         day=args.as_of,
         changes_since=args.changes_since,
@@ -181,7 +187,23 @@ def group(args: ReportArgs) -> GroupFigures:
         ranges=not args.no_ranges,
         correlation=args.correlation,
         target=args.target,
+        projection=not args.no_projection,
+        progress=projecting,
     )
+    if args.no_projection:
+        return figures
+    count = len(figures.view.days)
+    if count >= _MANY:
+        minutes = max(1, round(count * _SECONDS_EACH / 60))
+        say(
+            f"Projecting {count:,} accounts, which takes some {minutes:,}"
+            f" minute{'' if minutes == 1 else 's'} of one processor; --no-projection leaves it out."
+        )
+    with projecting:
+        found = figures.projection
+    if found is None:
+        say("No projection: no account has the dates that it is learnt from.", error=True)
+    return figures
 
 
 def _in_home_currency(pipelines: list[Pipeline], args: ReportArgs) -> list[Pipeline]:

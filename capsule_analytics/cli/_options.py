@@ -539,8 +539,10 @@ REPORT_OPTIONS = (
     Option(
         "--no-projection",
         group=WRITTEN,
+        portfolio=True,
         is_flag=True,
-        help="Leave out what will probably be won, and the files that show it.",
+        help="Leave out what will probably be won, and the files that show it; of a portfolio it"
+        " takes a second or two an account.",
     ),
     Option(
         "--format",

@@ -69,6 +69,37 @@ def loading(what: str) -> Iterator[Callable[[int], None]]:
         yield lambda records: progress.advance(task, records)
 
 
+class Projecting:
+    """Shows how far the projection of a portfolio is, on a terminal; nothing in a pipe.
+
+    Called with how many of how many steps are done, within its context.
+    """
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("Projecting accounts"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f}%"),
+            TimeElapsedColumn(),
+            console=_Console(stderr=True),
+            transient=True,
+            disable=not _Console(stderr=True).is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> None:
+        """Begin to show it."""
+        self._progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away."""
+        self._progress.stop()
+
+    def __call__(self, done: int, steps: int) -> None:
+        """Show how far it is."""
+        self._progress.update(self._task, completed=done, total=steps)
+
+
 def verified(table: pd.DataFrame) -> None:
     """Print our sums beside Capsule's.
 
@@ -131,12 +162,7 @@ def summary(figures: Figures, files: list[Path]) -> None:
         The report's files.
     """
     console = _plain_console()
-    if figures.outlook:
-        first, *others = figures.outlook
-        console.print(first.sentence, soft_wrap=True)
-        if others:
-            names = ", ".join(one.name for one in others)
-            console.print(f"Also projected: {names}; see projection.csv.", soft_wrap=True)
+    _print_outlook(console, figures)
     console.print(f"{figures.pipeline!r}"[1:-1])
     if figures.pipeline.caution:
         console.print(figures.pipeline.caution, soft_wrap=True)
@@ -152,8 +178,9 @@ def summary(figures: Figures, files: list[Path]) -> None:
 
 
 def group_summary(figures: GroupFigures, files: list[Path]) -> None:
-    """Print the months of all accounts from the as-of day on, what is left out, and the files."""
+    """Print what all accounts will probably win, their months, what is left out, and the files."""
     console = _plain_console()
+    _print_outlook(console, figures)
     total = figures.forecast_in_groups
     noted = total.attrs
     days = sorted({noted["oldest_day"], noted["day"]})
@@ -163,6 +190,7 @@ def group_summary(figures: GroupFigures, files: list[Path]) -> None:
     console.print(_forecast(total, "forecast_total.csv"))
     for words, table in (
         ("Left out, and in no total", figures.unread),
+        ("Not in the projection", figures.unprojected),
         ("Not in all figures", figures.left_out),
     ):
         names = ", ".join(map(repr, table["account"].unique()))
@@ -178,6 +206,16 @@ def _plain_console() -> Console:
     if not console.is_terminal:
         console.width = _WIDE
     return console
+
+
+def _print_outlook(console: Console, figures: Figures | GroupFigures) -> None:
+    if not figures.outlook:
+        return
+    first, *others = figures.outlook
+    console.print(first.sentence, soft_wrap=True)
+    if others:
+        names = ", ".join(one.name for one in others)
+        console.print(f"Also projected: {names}; see projection.csv.", soft_wrap=True)
 
 
 def _print_files(console: Console, files: list[Path]) -> None:

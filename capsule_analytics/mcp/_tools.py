@@ -102,7 +102,7 @@ class Analyst:
         *,
         months: int = 3,
         period: Literal["month", "quarter", "year"] = "month",
-        by: Literal["owner", "pipeline", "milestone"] | None = None,
+        by: Literal["owner", "team", "pipeline", "party", "milestone"] | None = None,
         currency: str | None = None,
         target: float | None = None,
         top: int = 20,
@@ -119,7 +119,7 @@ class Analyst:
         period
             Sum by month, quarter or year. Do not add ranges of months: ask for the quarter.
         by
-            Split by owner, pipeline or milestone.
+            Split by owner, team, pipeline, party or milestone.
         currency
             Only this currency, as an ISO code.
         target

@@ -10,6 +10,7 @@ from ._known import Prior
 from ._lessons import Lesson, lesson
 from ._model import Basis, Projection, fit
 from ._model import rolling as rolling
+from ._record import FEWEST_MONTHS as FEWEST_MONTHS
 from ._record import track_words
 from ._totals import Projected
 from ._window import LONGEST as LONGEST

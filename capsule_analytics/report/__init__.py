@@ -10,10 +10,10 @@ from ._figures import Figures, figures_of
 from ._folder import mend as mend
 from ._group import GroupFigures
 from ._options import FORMATS, Options
+from ._outlook import in_currency as in_currency
 from ._portfolio import Written as Written
 from ._portfolio import group_figures, write_portfolio_report
 from ._report import write_figures, write_report
-from ._summed import in_currency as in_currency
 from ._summed import whole_cents
 
 __all__ = [

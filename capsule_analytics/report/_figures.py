@@ -36,15 +36,13 @@ from capsule_analytics.errors import ArgumentError, MissingExtraError
 from capsule_analytics.schema import TEXT
 
 from ._options import FORMATS, Options
+from ._outlook import MONTHS_AHEAD, PROJECTION_AMOUNTS, Against, in_currency, outlook_table
 from ._summed import (
     FORECAST_AMOUNTS,
     REVENUE_AMOUNTS,
-    Outlook,
     Sheet,
     Summed,
     forecast_columns,
-    in_currency,
-    outlook_in,
 )
 
 if TYPE_CHECKING:
@@ -53,19 +51,10 @@ if TYPE_CHECKING:
     from capsule_analytics.projection import Projection
     from capsule_analytics.schema import Pipeline
 
-PROJECTION_AMOUNTS = (
-    "won_value",
-    "open_value",
-    "new_value",
-    "expected_value",
-    "p10",
-    "p50",
-    "p90",
-)
+    from ._outlook import Outlook
+
 _NAMED = 3
 _NAME = 40
-MONTHS_AHEAD = 6
-"""How far the projection of a report looks, the month of the as-of day included."""
 
 MEANINGS = {
     "Projection": (
@@ -97,80 +86,12 @@ MEANINGS = {
 """What the figures of a report mean, in the words of the workbook and the page."""
 
 _LAST_SHEETS = ("Opportunities", "Data quality", "Rates")
-_TRACK_AMOUNTS = ("expected_value", "p10", "p50", "p90", "actual_value")
+TRACK_AMOUNTS = ("expected_value", "p10", "p50", "p90", "actual_value")
 _CHANCES = ("won_this_month", "won_this_quarter", "won_within_year", "won_ever")
 _CATEGORY_AMOUNTS = ("won_value", "commit_value", "best_case_value", "pipeline_value")
 _TARGET_AMOUNTS = ("target", "won_value", "expected_value", "gap")
 _FRAME_AMOUNTS = ("value", "tcv", "original_value", "original_tcv")
 _FRAME_DAYS = ("expected_close", "closed_at", "fx_date")
-
-
-@dataclass(frozen=True)
-class Against:
-    """What a projected period is held against.
-
-    Attributes
-    ----------
-    amount
-        The target, or what the same period of last year brought.
-    target
-        Whether it is a target.
-    words
-        The comparison in words.
-    """
-
-    amount: float
-    target: bool
-    words: str
-
-
-@dataclass(frozen=True)
-class CurrencyOutlook:
-    """What will probably be won, in one currency: what the report leads with.
-
-    Attributes
-    ----------
-    currency
-        ISO code; None for deals without one.
-    month, quarter
-        The projection of the month and the (fiscal) quarter in which the day after the as-of day
-        lies: won so far, expected, P10 and P90.
-    against
-        What the quarter is held against; None where there is neither target nor last year.
-    track
-        How projections of past months came true, in words.
-    """
-
-    currency: str | None
-    month: Outlook
-    quarter: Outlook
-    against: Against | None
-    track: str
-
-    @property
-    def name(self) -> str:
-        """The currency's code, or words where there is none."""
-        return currency_name(self.currency)
-
-    @property
-    def sentence(self) -> str:
-        """Say it: month, quarter, what they are held against, and how far to trust it."""
-
-        def told(period: Outlook) -> str:
-            won = f", {self._money(period.won)} of it won so far" if period.won else ""
-            return (
-                f"{self._money(period.expected)} in {period.name} "
-                f"({self._money(period.low)} to {self._money(period.high)}){won}"
-            )
-
-        against = "" if self.against is None else f", {self.against.words}"
-        return (
-            f"Will probably be won: {told(self.month)}; {told(self.quarter)}{against}. "
-            f"The ranges hold four of five outcomes; {self.track}."
-        )
-
-    def _money(self, amount: float) -> str:
-        return format_compact(amount, self.currency)
 
 
 @dataclass(frozen=True)
@@ -311,19 +232,6 @@ class Figures(Summed):
     def track_words(self) -> str:
         """How projections of the main currency came true, in words; empty without a projection."""
         return self.outlook[0].track if self.outlook else ""
-
-    @cached_property
-    def outlook(self) -> tuple[CurrencyOutlook, ...]:
-        """What will probably be won, one a currency; empty without a projection.
-
-        The home currency or the one with the most open and won deals first, deals without a
-        currency last. Currencies in which nothing is likely to be won are left out.
-        """
-        return tuple(
-            self._outlook_of(head.currency)
-            for head in self.headlines
-            if self.projected is not None and len(in_currency(self.projected, head.currency))
-        )
 
     @cached_property
     def needs(self) -> pd.DataFrame:
@@ -491,7 +399,7 @@ class Figures(Summed):
         deals = self.pipeline.opportunities.reset_index()
         sheets = {
             "projection": ("Projection", self.projected, PROJECTION_AMOUNTS, ()),
-            "track_record": ("Track record", self.track, _TRACK_AMOUNTS, ()),
+            "track_record": ("Track record", self.track, TRACK_AMOUNTS, ()),
             "changes": ("Changes", options.changes, ("value",), ()),
             "changed_deals": ("Changed deals", options.changed_deals, ("value",), ()),
             "attention": ("Need someone", self.needs, ("tcv", "stake"), ()),
@@ -534,32 +442,9 @@ class Figures(Summed):
             "Quality by owner": self.quality_by_owner,
         }
         shown = {title: table for title, table in how.items() if table is not None and len(table)}
-        first = {"Outlook": self.outlook_table} if self.outlook else {}
+        first = {"Outlook": outlook_table(self.outlook)} if self.outlook else {}
         meanings = pd.DataFrame(list(MEANINGS.items()), columns=["figure", "meaning"])
         return first | files | shown | last | {"How figures are made": meanings}
-
-    @cached_property
-    def outlook_table(self) -> pd.DataFrame:
-        """`outlook` as a table: two rows a currency, its month and its quarter.
-
-        ``currency``, ``period``, ``won_value``, ``expected_value``, ``p10``, ``p90``, ``against``
-        (the amount that the quarter is held against) and ``in_words``.
-        """
-        rows = [
-            {
-                "currency": one.currency,
-                "period": period.name,
-                "won_value": period.won,
-                "expected_value": period.expected,
-                "p10": period.low,
-                "p90": period.high,
-                "against": one.against.amount if one.against and period is one.quarter else np.nan,
-                "in_words": one.sentence if period is one.month else None,
-            }
-            for one in self.outlook
-            for period in (one.month, one.quarter)
-        ]
-        return pd.DataFrame(rows).astype({"currency": TEXT, "in_words": TEXT})
 
     def _repr_html_(self) -> str:
         """Show what the report leads with, in a notebook: the outlook, and what needs someone."""
@@ -595,17 +480,11 @@ class Figures(Summed):
         placing = self.options.placing() | {"by": by}
         return scenarios.by_category(self.pipeline, thresholds=self.options.thresholds, **placing)
 
-    def _outlook_of(self, currency: str | None) -> CurrencyOutlook:
+    def _record(self, currency: str | None) -> str:
         from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
 
-        assert self.projected is not None  # noqa: S101 - asked for by `outlook` alone
-        assert self.projected_quarters is not None  # noqa: S101
-        assert self.track is not None  # noqa: S101
-        month = outlook_in(self.projected, self.projected["month"].iloc[0], currency)
-        quarters = self.projected_quarters
-        quarter = outlook_in(quarters, quarters["quarter"].iloc[0], currency)
-        track = projection.track_words(in_currency(self.track, currency))
-        return CurrencyOutlook(currency, month, quarter, self._against(quarter, currency), track)
+        assert self.track is not None  # noqa: S101 - there is a projection
+        return projection.track_words(in_currency(self.track, currency))
 
     def _against(self, quarter: Outlook, currency: str | None) -> Against | None:
         """Hold a projected quarter against its target, else against the same one of last year."""
@@ -618,13 +497,7 @@ class Figures(Summed):
                 money = format_compact(amount, currency)
                 share = percent(quarter.expected / amount)
                 return Against(amount, target=True, words=f"{share} of the target of {money}")
-        year_ago = outlook_in(self.forecast_quarter, quarter.period - 4, currency)
-        if not year_ago.won:
-            return None
-        change = quarter.expected / year_ago.won - 1
-        than = f"than the {format_compact(year_ago.won, currency)} of {year_ago.name}"
-        words = f"{percent(abs(change))} {'more' if change >= 0 else 'less'} {than}"
-        return Against(year_ago.won, target=False, words=words)
+        return super()._against(quarter, currency)
 
     def _win_rates(self, by: str) -> pd.DataFrame | None:
         if self.ended.empty:

@@ -1,7 +1,8 @@
 """Everything that a report on a group of accounts shows, each figure computed once.
 
-All of it is made of the partial sums that a portfolio adds up (`portfolio.Portfolio.on`), wherever
-they are made: nothing here needs the deals themselves.
+All of it is made of the partial sums that a portfolio adds up (`portfolio.Portfolio.on`), and of
+the projection of its accounts (`Portfolio.project`), wherever they are made: nothing here needs the
+deals themselves.
 """
 
 from __future__ import annotations
@@ -12,12 +13,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from capsule_analytics import calibration, forecast, history
+from capsule_analytics import calibration, forecast, history, projection
 from capsule_analytics._deals import Placing, alike, sums
 from capsule_analytics._words import counted
+from capsule_analytics.errors import NoProjectionError
 from capsule_analytics.schema import TEXT
 
-from ._figures import MEANINGS, where_installed
+from ._figures import MEANINGS, TRACK_AMOUNTS, where_installed
+from ._outlook import (
+    PROJECTION_AMOUNTS,
+    CurrencyOutlook,
+    Outlook,
+    against_last_year,
+    in_currency,
+    outlook_table,
+)
 from ._summed import (
     FORECAST_AMOUNTS,
     REVENUE_AMOUNTS,
@@ -29,9 +39,13 @@ from ._summed import (
 from ._workbook import MAX_ROWS
 
 if TYPE_CHECKING:
-    from capsule_analytics.portfolio import OnDay
+    from collections.abc import Callable
+    from typing import Any
+
+    from capsule_analytics.portfolio import GroupProjection, OnDay
 
     from ._options import Options
+    from ._outlook import Against
 
 ACCOUNT_AMOUNTS = (
     "open_value",
@@ -42,8 +56,16 @@ ACCOUNT_AMOUNTS = (
     "p10",
     "p90",
     "changed_value",
+    "projected_value",
+    "projected_p10",
+    "projected_p90",
 )
 _MONTH = ("won_value", "expected_value", "p10", "p90")
+_PROJECTED = {
+    "expected_value": "projected_value",
+    "p10": "projected_p10",
+    "p90": "projected_p90",
+}
 _MILESTONE = ("open_deals", "open_value", "weighted_value", "overdue_deals")
 _LAST_SHEETS = ("Data quality", "Left out")
 _UNREAD = ["account", "day", "path", "problem"]
@@ -63,15 +85,19 @@ class GroupFigures(Summed):
         The group on the day that changes are counted from; None for no changes.
     home
         The currency to which amounts were converted; None where they were not.
+    project
+        Projects the accounts by month and quarter; None where that is not wanted.
     """
 
     lists_deals: ClassVar[bool] = False
+    tried: ClassVar[bool] = False
     whose: ClassVar[str] = "account"
 
     view: OnDay
     options: Options
     before: OnDay | None = None
     home: str | None = None
+    project: Callable[[], GroupProjection] | None = None
 
     @cached_property
     def source(self) -> OnDay:
@@ -85,9 +111,66 @@ class GroupFigures(Summed):
         return view
 
     @property
+    def projection(self) -> GroupProjection | None:
+        """The projection of the accounts; None where it is not wanted, or no account has dates."""
+        return self._projection[0]
+
+    @cached_property
     def projected(self) -> pd.DataFrame | None:
-        """What will probably be won; a group is not projected yet."""
-        return None
+        """What all accounts will probably win together, by month and currency.
+
+        None without a projection.
+        """
+        return None if self.projection is None else _of_all(self.projection.total("month"))
+
+    @cached_property
+    def projected_quarters(self) -> pd.DataFrame | None:
+        """The same by (fiscal) quarter, projected as such."""
+        return None if self.projection is None else _of_all(self.projection.total("quarter"))
+
+    @cached_property
+    def projected_by_account(self) -> pd.DataFrame | None:
+        """What each account will probably win, by month and currency; None as for `projected`."""
+        return None if self.projection is None else _of_each(self.projection.by_month("month"))
+
+    @cached_property
+    def track_by_account(self) -> pd.DataFrame | None:
+        """Past projections of each account beside what came; None as for `projected`."""
+        return None if self.projection is None else self.projection.track_record()
+
+    @cached_property
+    def outlook_by_account(self) -> dict[tuple[str, str | None], CurrencyOutlook]:
+        """What each account will probably win, by account and currency; empty as for `outlook`."""
+        months, record = self.projected_by_account, self.track_by_account
+        if self.projection is None or months is None or record is None:
+            return {}
+        quarters = _of_each(self.projection.by_month("quarter"))
+        now, at = _first(months), _first(quarters)
+        past = self._forecast((self.whose,), period="quarter", target=None, ranges=False)
+        past = past[(past["quarter"] == quarters["quarter"].min() - 4).to_numpy(dtype=bool)]
+        ago = {_key(row): Outlook(row["quarter"], row["won_value"]) for row in _records(past)}
+        words = {
+            (account, None if pd.isna(currency) else currency): projection.track_words(rows)
+            for (account, currency), rows in record.groupby(["account", "currency"], dropna=False)
+        }
+        none = projection.track_words(record.iloc[:0])
+        return {
+            key: CurrencyOutlook(
+                key[1],
+                now[key],
+                at[key],
+                against_last_year(at[key], ago.get(key, Outlook(at[key].period - 4)), key[1]),
+                words.get(key, none),
+            )
+            for key in now
+        }
+
+    @cached_property
+    def unprojected(self) -> pd.DataFrame:
+        """The accounts that are not in the projection alone: account, day, path, problem."""
+        table = pd.DataFrame(self._projection[1], columns=_UNREAD).astype(TEXT)
+        away = table["account"].isin(self.unread["account"]).to_numpy(dtype=bool)
+        return table[~away].reset_index(drop=True)
 
     @property
     def converted(self) -> bool:
@@ -113,6 +196,13 @@ class GroupFigures(Summed):
     def forecast_by_account(self) -> pd.DataFrame:
         """The forecast by account alone: a deal with two tags stands in two groups."""
         return self._forecast((self.whose,)) if self.options.by else self.forecast
+
+    @cached_property
+    def months_by_account(self) -> pd.DataFrame:
+        """The forecast by month and account alone."""
+        if self.options.period == "month":
+            return self.forecast_by_account
+        return self._forecast((self.whose,), period="month", target=None)
 
     @cached_property
     def revenue(self) -> pd.DataFrame:
@@ -156,20 +246,23 @@ class GroupFigures(Summed):
         ``account``, ``currency``, ``day`` (of its snapshot), `STANDING`, ``won_value``,
         ``expected_value`` and, with ranges, ``p10`` and ``p90`` of this (fiscal) quarter, the same
         of this month with ``month_`` before their names, and ``changed_value``: how the open
-        pipeline changed, where there is an earlier day.
+        pipeline changed, where there is an earlier day. With a projection ``projected_value``,
+        ``projected_p10`` and ``projected_p90`` of the (fiscal) quarter, and with ``month_`` before
+        their names of the month, in which the day after the snapshots lies; missing for an account
+        that cannot be projected.
         """
         table = self._holders(ranges=self.options.ranges, correlation=self.options.correlation)
         keys = ["account", "currency"]
         table.insert(2, "day", table["account"].map(self.view.days).astype("datetime64[s]"))
-        months = self.forecast_by_account
-        if self.options.period != "month":
-            months = self._forecast((self.whose,), period="month", target=None)
+        months = self.months_by_account
         now = months[(months["month"] == self.month).to_numpy(dtype=bool)]
         names = [name for name in _MONTH if name in now.columns]
         named = {name: f"month_{name}" for name in names}
         now = now[[*keys, *names]].rename(columns=named)
         table = table.merge(now, on=keys, how="left", validate="one_to_one")
         table = table.fillna(dict.fromkeys(named.values(), 0.0))
+        if self.outlook_by_account:
+            table = table.merge(self._projected(), on=keys, how="left", validate="one_to_one")
         if self.changes_by_account is not None:
             table = table.merge(self._changed(), on=keys, how="left", validate="one_to_one")
         order = ["open_value", "won_value", "account"]
@@ -183,10 +276,8 @@ class GroupFigures(Summed):
 
     @cached_property
     def left_out(self) -> pd.DataFrame:
-        """The accounts that are not in all figures: those `unread`, and those without changes."""
-        moved = self.changes_by_account
-        found = [] if moved is None else moved.attrs["left_out"]
-        table = pd.concat([self.unread, pd.DataFrame(found, columns=_UNREAD).astype(TEXT)])
+        """The accounts that are not in all figures: `unread`, unprojected, and without changes."""
+        table = pd.concat([self.unread, self.unprojected, self._unmoved])
         return table.drop_duplicates(ignore_index=True)
 
     @cached_property
@@ -194,8 +285,8 @@ class GroupFigures(Summed):
         """The accounts that a reader must know of: ``account``, ``day``, ``problem``.
 
         Those that are in no figure, because they could not be read or have no snapshot so old;
-        those that are not in the bridge; those with amounts that could not be converted, without
-        an open or a won deal, and with a snapshot older than the newest.
+        those that are not in the projection, or not in the bridge; those with amounts that could
+        not be converted, without an open or a won deal, and with a snapshot older than the newest.
         """
         days = self.view.days
         away = set(self.unread["account"])
@@ -205,11 +296,15 @@ class GroupFigures(Summed):
             (name, day, f"in no figure: {problem}")
             for name, day, _, problem in self.unread.to_numpy().tolist()
         ]
-        rows += [
-            (name, day, f"not in what changed: {problem}")
-            for name, day, _, problem in self.left_out.to_numpy().tolist()
-            if name not in away
-        ]
+        for words, table in (
+            ("not in the projection", self.unprojected),
+            ("not in what changed", self._unmoved),
+        ):
+            rows += [
+                (name, day, f"{words}: {problem}")
+                for name, day, _, problem in table.to_numpy().tolist()
+                if name not in away
+            ]
         for row in self._unconverted.to_dict("records"):
             rate = f"no exchange rate from {row['currency']} to {self.home}"
             told = f"{counted(row['deals'], 'deal')} not converted: {rate}"
@@ -285,6 +380,10 @@ class GroupFigures(Summed):
         months = [name for name in self.accounts.columns if name.startswith("month_")]
         bridge = self.changes_by_account, self.changes
         sheets = {
+            "projection": ("Projection", self._projection_sheet, PROJECTION_AMOUNTS, ()),
+            "track_record": (
+                "Track record by account", self.track_by_account, TRACK_AMOUNTS, (),
+            ),
             "accounts": ("Accounts", self.accounts, (*ACCOUNT_AMOUNTS, *months), ("day",)),
             "changes_total": ("Changes", bridge[1], ("value",), ()),
             "changes": ("Changes by account", bridge[0], ("value",), ()),
@@ -311,8 +410,8 @@ class GroupFigures(Summed):
     def workbook(self) -> dict[str, pd.DataFrame]:
         """The sheets of the workbook by title: those of `sheets`, and what the page shows beside.
 
-        In the order of the page: the accounts, what changed, the weighted forecast, then how the
-        group works, its data, and what figures mean.
+        In the order of the page: what will probably be won, the accounts, what changed, the
+        weighted forecast, then how the group works, its data, and what figures mean.
         """
         long = {sheet.title: sheet for sheet in self.sheets if len(sheet.frame) >= MAX_ROWS}
         files = {sheet.title: sheet.frame for sheet in self.sheets if sheet.title not in long}
@@ -325,17 +424,78 @@ class GroupFigures(Summed):
             "Accounts to look at": self.exceptions,
         }
         shown = {title: table for title, table in how.items() if table is not None and len(table)}
-        told = {name: words for name, words in MEANINGS.items() if name in _GROUP_MEANINGS}
+        first = {"Outlook": outlook_table(self.outlook)} if self.outlook else {}
+        known = _GROUP_MEANINGS | (_PROJECTED_MEANINGS if first else frozenset())
+        told = {name: words for name, words in MEANINGS.items() if name in known}
         told |= {
             title: f"Too long for a sheet: see {sheet.file}.csv." for title, sheet in long.items()
         }
         meanings = pd.DataFrame(list(told.items()), columns=["figure", "meaning"])
-        return files | shown | last | {"How figures are made": meanings}
+        return first | files | shown | last | {"How figures are made": meanings}
 
     @cached_property
     def _held(self) -> pd.DataFrame:
         """All open and won deals by account and milestone, the overdue in their own period."""
         return forecast.by_month(self.source, by=("account", "milestone"))
+
+    @cached_property
+    def _projection(self) -> tuple[GroupProjection | None, list[dict[str, str]]]:
+        """Project the accounts, and tell which cannot be."""
+        if self.project is None:
+            return None, []
+        try:
+            made = self.project()
+        except NoProjectionError as error:
+            return None, error.left_out
+        return made, made.total().attrs["left_out"]
+
+    @property
+    def _projection_sheet(self) -> pd.DataFrame | None:
+        """Lay out the projection of the accounts and, in each month after them, of all together."""
+        if self.projected is None or self.projected_by_account is None:
+            return None
+        table = pd.concat([self.projected_by_account, self.projected])
+        return table.sort_values(["month", "account", "currency"], kind="stable", ignore_index=True)
+
+    @cached_property
+    def _unmoved(self) -> pd.DataFrame:
+        """List the accounts that are not in the bridge."""
+        moved = self.changes_by_account
+        found = [] if moved is None else moved.attrs["left_out"]
+        return pd.DataFrame(found, columns=_UNREAD).astype(TEXT)
+
+    def _projected(self) -> pd.DataFrame:
+        """Give what each account is projected to win in the first month and quarter."""
+        rows = [
+            {
+                "account": account,
+                "currency": currency,
+                **{
+                    before + name: amount
+                    for before, period in (("", one.quarter), ("month_", one.month))
+                    for name, amount in zip(
+                        _PROJECTED.values(), (period.expected, period.low, period.high), strict=True
+                    )
+                },
+            }
+            for (account, currency), one in self.outlook_by_account.items()
+        ]
+        return pd.DataFrame(rows).astype({"account": TEXT, "currency": TEXT})
+
+    def _record(self, currency: str | None) -> str:
+        """Say that there is none of the group, and what there is of its accounts."""
+        none = "no track record of the group yet"
+        if self.track_by_account is None:
+            return none
+        rows = in_currency(self.track_by_account, currency)
+        if len(rows) < projection.FEWEST_MONTHS:
+            return none
+        inside = f"{int(rows['inside'].sum()):,} of {len(rows):,}"
+        return f"{none}; of its accounts' past months, {inside} came inside their range"
+
+    def _against(self, quarter: Outlook, currency: str | None) -> Against | None:
+        """Hold a quarter against last year's, where all accounts of that are projected."""
+        return None if len(self.unprojected) else super()._against(quarter, currency)
 
     @cached_property
     def _ended(self) -> pd.DataFrame:
@@ -387,6 +547,38 @@ class GroupFigures(Summed):
         )
 
 
+def _of_all(table: pd.DataFrame) -> pd.DataFrame:
+    """Take the rows of all accounts together."""
+    return table.drop(columns="account")
+
+
+def _of_each(table: pd.DataFrame) -> pd.DataFrame:
+    """Take the rows of the accounts."""
+    return table[table["account"].notna().to_numpy(dtype=bool)].reset_index(drop=True)
+
+
+def _records(table: pd.DataFrame) -> list[dict[Any, Any]]:
+    rows: list[dict[Any, Any]] = table.to_dict("records")
+    return rows
+
+
+def _key(row: dict[Any, Any]) -> tuple[str, str | None]:
+    """Name the account and the currency of a row."""
+    return row["account"], None if pd.isna(row["currency"]) else row["currency"]
+
+
+def _first(table: pd.DataFrame) -> dict[tuple[str, str | None], Outlook]:
+    """Give what the first period brings, by account and currency."""
+    period = str(table.columns[0])
+    rows = table[(table[period] == table[period].min()).to_numpy(dtype=bool)]
+    names = ["won_value", "expected_value", "p10", "p90"]
+    return {
+        _key(row): Outlook(row[period], *(float(row[name]) for name in names))
+        for row in _records(rows)
+    }
+
+
+_PROJECTED_MEANINGS = frozenset({"Projection", "P10, P50, P90 of the projection"})
 _GROUP_MEANINGS = frozenset(
     {
         "Weighted value",

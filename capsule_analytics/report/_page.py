@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 _CHARTED = 6
 _FIRST = ("forecast", "scenarios")
+_PROJECTED = (
+    "each account from its own snapshots, drawn to what is usual among the others; the range of "
+    "all together knows that months are partly good or bad for all of them"
+)
 _POLICIES = {
     "keep": "Open deals whose close date has passed stay in the period in which they should have "
     "closed.",
@@ -166,7 +170,7 @@ def _of_group(figures: GroupFigures) -> _Page:
         deal_url="",
         found_at="quality",
         tables=[part.table for part in parts if part.table is not None],
-        lead="projection" if figures.projected is not None else "forecast",
+        lead="projection" if figures.outlook else "forecast",
         settings=_settings(figures),
         data=accounts_json(figures, parts),
     )
@@ -231,6 +235,7 @@ def _settings(figures: Summed) -> list[tuple[str, str]]:
         if options.correlation == 0
         else f"deals rise and fall together with a correlation of {options.correlation:g}"
     )
+    projected = isinstance(figures, GroupFigures) and figures.projected is not None
     return [
         (
             "Deals",
@@ -243,6 +248,7 @@ def _settings(figures: Summed) -> list[tuple[str, str]]:
             if options.probability is None
             else "corrected by what earlier deals became",
         ),
+        *([("Projection", _PROJECTED)] if projected else []),
         ("Overdue deals", _POLICIES[options.overdue]),
         *(
             [

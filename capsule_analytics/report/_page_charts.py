@@ -14,14 +14,14 @@ import pandas as pd
 
 from capsule_analytics._words import compact_number, currency_name, format_money, period_words
 
-from ._summed import in_currency
+from ._outlook import in_currency
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._summed import Headline, Summed
 
-_PAST_MONTHS = 24
+PAST_MONTHS = 24
 _PAST_PERIODS = 6
 _LABELS = 9
 _WORDS_WIDE = 72
@@ -210,18 +210,20 @@ def projection_chart(figures: Summed, head: Headline, key: str) -> Chart | None:
     coming = in_currency(figures.projected, head.currency)
     if coming.empty:
         return None
-    monthly = figures.options.period == "month"  # as the deals are told apart in the page
+    # As the deals are told apart in the page, where it has them.
+    chooses = figures.lists_deals and figures.options.period == "month"
     first = coming["month"].min()
     past = in_currency(figures.forecast_month, head.currency)
     won = past.set_index("month")["won_value"]
-    months = pd.period_range(first - _PAST_MONTHS, first - 1, freq="M")
+    months = pd.period_range(first - PAST_MONTHS, first - 1, freq="M")
     started = won[won > 0].index.min()
     slots = [
         Slot(
             period_words(month),
             f"{period_words(month)}: {money(float(won.get(month, 0.0)))} won",
             (Mark("won", 0.0, float(won.get(month, 0.0))),),
-            f"status=won&period={month}" if monthly else "",
+            f"status=won&period={month}" if chooses else "",
+            code(month),
         )
         for month in months
         if not pd.isna(started) and month >= started
@@ -242,7 +244,8 @@ def projection_chart(figures: Summed, head: Headline, key: str) -> Chart | None:
                     Mark("new", with_open, row["expected_value"]),
                     Mark("range", row["p10"], row["p90"]),
                 ),
-                f"status=any&period={row['month']}" if monthly else "",
+                f"status=any&period={row['month']}" if chooses else "",
+                code(row["month"]),
             )
         )
     now = coming.iloc[0]

@@ -20,7 +20,7 @@ from capsule_analytics._words import (
     round_cents,
 )
 
-from ._page_charts import code, recent
+from ._page_charts import PAST_MONTHS, code, recent
 from ._page_data import written
 from ._page_tables import (
     NONE,
@@ -47,10 +47,21 @@ _ACCOUNTS = 2_000
 """Rows of the table of accounts; all are in its CSV file, and in the list to choose from."""
 _NAMED = 5
 _UNDATED = "undated"
+_SLOTS: dict[str, Kind] = {
+    "key": "text",
+    "won_value": "money",
+    "open_value": "money",
+    "new_value": "money",
+    "expected_value": "money",
+    "p10": "money",
+    "p90": "money",
+}
 _TILES = (
     *("open_deals", "open_value", "weighted_value", "overdue_deals", "overdue_value"),
     *("won_value", "expected_value", "p10", "p90"),
     *("month_won_value", "month_expected_value", "month_p10", "month_p90"),
+    *("projected_value", "projected_p10", "projected_p90"),
+    *("month_projected_value", "month_projected_p10", "month_projected_p90"),
 )
 
 
@@ -134,12 +145,16 @@ def _named(bridge: pd.DataFrame | None) -> pd.DataFrame | None:
 def group_cautions(group: GroupFigures) -> list[str]:
     """Say what must be known before any figure: who is missing, and what is not added up."""
     told = []
-    missing = group.unread["account"].unique()
-    if len(missing):
-        few = ", ".join(name or NONE for name in missing[:_NAMED])
-        more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-        are = "is" if len(missing) == 1 else "are"
-        told.append(f"{counted(len(missing), 'account')} {are} in no figure: {few}{more}.")
+    for table, figures in (
+        (group.unread, "in no figure"),
+        (group.unprojected, "not in the projection"),
+    ):
+        missing = table["account"].unique()
+        if len(missing):
+            few = ", ".join(name or NONE for name in missing[:_NAMED])
+            more = f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
+            are = "is" if len(missing) == 1 else "are"
+            told.append(f"{counted(len(missing), 'account')} {are} {figures}: {few}{more}.")
     if group.home is None:
         if len(group.headlines) > 1:
             told.append(
@@ -159,8 +174,9 @@ def group_cautions(group: GroupFigures) -> list[str]:
 
 
 def account_table(group: GroupFigures, order: Sequence[str | None]) -> Table:
-    """Show what each account has won and expects this quarter, and holds open."""
-    rows = by_size(group.accounts, "open_value", order)
+    """Show what each account will probably win this quarter, has won, and holds open."""
+    projected = bool(group.outlook_by_account)
+    rows = by_size(group.accounts, "projected_value" if projected else "open_value", order)
     quarter = period_text(group.quarter)
     since = ""
     if group.changes is not None:
@@ -169,19 +185,36 @@ def account_table(group: GroupFigures, order: Sequence[str | None]) -> Table:
     columns = [
         Column("account", "Account", chooses="account"),
         Column("currency", "Currency", "currency"),
+        *_projected_columns(group),
         Column("won_value", f"Won in {quarter}", "money"),
-        Column("expected_value", f"Expected in {quarter}", "money"),
+        *([] if projected else [Column("expected_value", f"Expected in {quarter}", "money")]),
         Column("open_deals", "Open deals", "count"),
-        Column("open_value", "Open", "money", bar=True),
+        Column("open_value", "Open", "money", bar=not projected),
         Column("weighted_value", "Weighted", "money"),
         Column("overdue_value", "Overdue", "money"),
         *([Column("changed_value", since, "money")] if since else []),
         Column("day", "Snapshot", "day"),
     ]
-    note = "Expected is won, and open deals weighted by their probability."
+    note = (
+        "P10 to P90 of all together is no sum: bad luck here and good luck there even out in part."
+        if projected
+        else "Expected is won, and open deals weighted by their probability."
+    )
     return shown(
         "accounts", "By account", rows, columns, note=note, file="accounts.csv", rows=_ACCOUNTS
     )
+
+
+def _projected_columns(group: GroupFigures) -> list[Column]:
+    """Show what will probably be won in the quarter that the projection looks at first."""
+    one = next(iter(group.outlook_by_account.values()), None)
+    if one is None:
+        return []
+    return [
+        Column("projected_value", f"Projected for {one.quarter.name}", "money", bar=True),
+        Column("projected_p10", "P10", "money"),
+        Column("projected_p90", "P90", "money"),
+    ]
 
 
 def bridge_table(bridge: pd.DataFrame) -> Table:
@@ -258,10 +291,23 @@ def accounts_json(group: GroupFigures, parts: Sequence[Part]) -> str:
     earned = earned.assign(key=earned[period].map(code))
     keyed: dict[str, Kind] = {"key": "text", "won_value": "money", "weighted_value": "money"}
     tables["revenue"] = _rows(earned, names, keyed)
+    if group.projected_by_account is not None:
+        tables["projection"] = _rows(_coming(group), names, _SLOTS)
+    outlooks = group.outlook_by_account
+    if outlooks:
+        said = pd.DataFrame(
+            [(account, one.currency, one.sentence) for (account, _), one in outlooks.items()],
+            columns=["account", "currency", "sentence"],
+        )
+        tables["outlook"] = _rows(said, names, {"sentence": "text"})
+    first = next(iter(outlooks.values()), None)
     problems = group.exceptions.groupby("account", sort=False)["problem"].agg("; ".join).to_dict()
     return written(
         {
             "names": {"month": head.month.name, "quarter": head.quarter.name} if head else {},
+            "projected": {"month": first.month.name, "quarter": first.quarter.name}
+            if first
+            else {},
             "none": NONE,
             "symbols": {name: amount(0.0, name)[:-1] for name in currencies} | {NO_CURRENCY: ""},
             "accounts": names,
@@ -269,6 +315,19 @@ def accounts_json(group: GroupFigures, parts: Sequence[Part]) -> str:
             "tables": tables,
         }
     )
+
+
+def _coming(group: GroupFigures) -> pd.DataFrame:
+    """Give the columns of each account's chart: what past months brought, and the coming will."""
+    coming = group.projected_by_account
+    assert coming is not None  # noqa: S101 - asked for with a projection alone
+    first = coming["month"].min()
+    won = group.months_by_account[["month", "account", "currency", "won_value"]]
+    past = (won["month"] >= first - PAST_MONTHS) & (won["month"] < first) & (won["won_value"] != 0)
+    before = won[past.to_numpy(dtype=bool)].assign(open_value=0.0, new_value=0.0)
+    before = before.assign(expected_value=before["won_value"])
+    table = pd.concat([before, coming], ignore_index=True)
+    return table.assign(key=table["month"].map(code))
 
 
 def _kinds(table: Table) -> dict[str, Kind]:

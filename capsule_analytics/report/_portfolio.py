@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from capsule_analytics.portfolio import Portfolio, parted
 
 from ._group import GroupFigures
 from ._options import Options
+from ._outlook import MONTHS_AHEAD
 from ._report import write_figures
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def group_figures(
     html: bool = False,
     xlsx: bool = False,
     inputs: Sequence[Path] = (),
+    projection: bool = True,
+    progress: Callable[[int, int], None] | None = None,
     **options: Unpack[Summing],
 ) -> GroupFigures:
     """Take the figures of a report on a group from the export of its accounts.
@@ -68,6 +72,11 @@ def group_figures(
         Stop at an account that cannot be read, or skip it: it is then listed in left_out.csv.
     formats, html, xlsx, inputs
         As in `Options`.
+    projection
+        Whether to project what each account will win, and all together: one or two seconds an
+        account. It looks from the day of the newest snapshot.
+    progress
+        As for `Portfolio.project`; called when a figure first needs the projection.
     **options
         As for `Portfolio.by_month`; the ranges are given unless they are switched off.
 
@@ -100,9 +109,19 @@ def group_figures(
     portfolio = Portfolio(path, on_error=on_error)
     viewing, how = parted(options)
     before = None if changes_since is None else portfolio.on(changes_since)
-    made = Options(by=tuple(by), formats=formats, html=html, xlsx=xlsx, inputs=tuple(inputs), **how)
+    made = Options(
+        by=tuple(by), formats=formats, html=html, xlsx=xlsx, inputs=tuple(inputs),
+        projection=projection, **how,
+    )  # fmt: skip
     view = portfolio.on(day, **viewing)
-    return GroupFigures(view, made, before, viewing.get("home_currency"))
+    project = None
+    if projection:
+        same: Any = {name: value for name, value in viewing.items() if name != "as_of"}
+        project = partial(
+            portfolio.project, MONTHS_AHEAD, day=day, period=("month", "quarter"),
+            fiscal_year_start=made.fiscal_year_start, progress=progress, **same,
+        )  # fmt: skip
+    return GroupFigures(view, made, before, viewing.get("home_currency"), project)
 
 
 def write_portfolio_report(
@@ -117,6 +136,8 @@ def write_portfolio_report(
     html: bool = False,
     xlsx: bool = False,
     inputs: Sequence[Path] = (),
+    projection: bool = True,
+    progress: Callable[[int, int], None] | None = None,
     placed: Callable[[], None] | None = None,
     **options: Unpack[Summing],
 ) -> Written:
@@ -128,7 +149,7 @@ def write_portfolio_report(
         As for `group_figures`.
     folder
         Created if it does not exist; files of an earlier report in it are replaced, others stay.
-    day, changes_since, by, on_error, formats, html, xlsx, inputs
+    day, changes_since, by, on_error, formats, html, xlsx, inputs, projection, progress
         As for `group_figures`.
     placed
         As for `write_figures`.
@@ -137,10 +158,12 @@ def write_portfolio_report(
 
     Returns
     -------
-    The files: the charts forecast, revenue and, where asked for, changes of all accounts together;
-    report.html and report.xlsx where asked for; accounts.csv, win_rates.csv and data_quality.csv by
-    account; forecast.csv, revenue.csv and changes.csv by account, the same with _total in their
-    names of all accounts; and left_out.csv (account, day, path, problem; often empty).
+    The files: the charts projection, forecast, revenue and, where asked for, changes of all
+    accounts together; report.html and report.xlsx where asked for; projection.csv by account, with
+    the rows of all together, whose account is empty, at the end of each month; track_record.csv,
+    accounts.csv, win_rates.csv and data_quality.csv by account; forecast.csv, revenue.csv and
+    changes.csv by account, the same with _total in their names of all accounts; and left_out.csv
+    (account, day, path, problem; often empty).
 
     Raises
     ------
@@ -153,7 +176,7 @@ def write_portfolio_report(
     """
     figures = group_figures(
         path, day=day, changes_since=changes_since, by=by, on_error=on_error, formats=formats,
-        html=html, xlsx=xlsx, inputs=inputs, **options,
+        html=html, xlsx=xlsx, inputs=inputs, projection=projection, progress=progress, **options,
     )  # fmt: skip
     files = write_figures(figures, folder, placed=placed)
     return Written(files, figures.forecast_in_groups, figures.left_out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +10,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from capsule_analytics import forecast
-from capsule_analytics._words import currency_name, period_text, round_cents
+from capsule_analytics._words import currency_name, round_cents
+
+from ._outlook import (
+    Against,
+    CurrencyOutlook,
+    Outlook,
+    against_last_year,
+    in_currency,
+    outlook_in,
+)
 
 if TYPE_CHECKING:
     from capsule_analytics.portfolio import OnDay
     from capsule_analytics.schema import Pipeline
 
-    from ._figures import CurrencyOutlook
     from ._options import Options
 
 FORECAST_AMOUNTS = (
@@ -56,28 +63,6 @@ class Sheet:
     frame: pd.DataFrame
     amounts: tuple[str, ...] = ()
     days: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """What a period is expected to come to, in one currency."""
-
-    period: pd.Period
-    won: float = 0.0
-    expected: float = 0.0
-    low: float = 0.0
-    high: float = 0.0
-
-    @property
-    def ranged(self) -> bool:
-        """Whether it has a range: that may not have been asked for."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
-
-    @property
-    def name(self) -> str:
-        """The period in words."""
-        month = self.period.freqstr == "M"
-        return str(self.period.strftime("%B %Y")) if month else period_text(self.period)
 
 
 @dataclass(frozen=True)
@@ -122,6 +107,9 @@ class Summed(ABC):
     whose: ClassVar[str]
     """Whose parts the whole is made of: owner, or account."""
 
+    tried: ClassVar[bool] = True
+    """Whether projections of past months are held against what came."""
+
     home: str | None = None
     """The currency that comes first; None for the one with the most deals."""
 
@@ -161,9 +149,25 @@ class Summed(ABC):
         return None
 
     @property
+    @abstractmethod
+    def projected_quarters(self) -> pd.DataFrame | None:
+        """The same by (fiscal) quarter, projected as such."""
+
+    @cached_property
     def outlook(self) -> tuple[CurrencyOutlook, ...]:
-        """What will probably be won, one a currency; empty without a projection."""
-        return ()
+        """What will probably be won, one a currency; empty without a projection.
+
+        The home currency or the one with the most open and won deals first, deals without a
+        currency last. Currencies in which nothing is likely to be won are left out.
+        """
+        months, quarters = self.projected, self.projected_quarters
+        if months is None or quarters is None:
+            return ()
+        return tuple(
+            self._outlook_of(months, quarters, head.currency)
+            for head in self.headlines
+            if len(in_currency(months, head.currency))
+        )
 
     @property
     @abstractmethod
@@ -300,16 +304,26 @@ class Summed(ABC):
             target=self._running_target(currency),
         )
 
+    def _outlook_of(
+        self, months: pd.DataFrame, quarters: pd.DataFrame, currency: str | None
+    ) -> CurrencyOutlook:
+        month = outlook_in(months, months["month"].iloc[0], currency)
+        quarter = outlook_in(quarters, quarters["quarter"].iloc[0], currency)
+        against, record = self._against(quarter, currency), self._record(currency)
+        return CurrencyOutlook(currency, month, quarter, against, record, self.tried)
+
+    @abstractmethod
+    def _record(self, currency: str | None) -> str:
+        """Say how projections of past months came true."""
+
+    def _against(self, quarter: Outlook, currency: str | None) -> Against | None:
+        """Hold a projected quarter against the same one of last year."""
+        year_ago = outlook_in(self.forecast_quarter, quarter.period - 4, currency)
+        return against_last_year(quarter, year_ago, currency)
+
     def _running_target(self, currency: str | None) -> dict[str, object] | None:  # noqa: ARG002
         """Find the target that is running; a group has none."""
         return None
-
-
-def in_currency(table: pd.DataFrame, currency: str | None) -> pd.DataFrame:
-    """Return the rows of one currency, or of none."""
-    column = table["currency"].astype("object")
-    rows = column.isna() if currency is None else (column == currency)
-    return table[rows.to_numpy(dtype=bool)]
 
 
 def forecast_columns(table: pd.DataFrame) -> pd.DataFrame:
@@ -345,14 +359,3 @@ def whole_cents(revenue: pd.DataFrame) -> pd.DataFrame:
         rounded[name] = cents - earlier
     rounded["expected_value"] = rounded["won_value"] + rounded["weighted_value"]
     return rounded
-
-
-def outlook_in(table: pd.DataFrame, now: pd.Period, currency: str | None) -> Outlook:
-    """Read the as-of period of a currency from its forecast; zeros if nothing is in it."""
-    rows = in_currency(table[(table.iloc[:, 0] == now).to_numpy(dtype=bool)], currency)
-    if rows.empty:
-        return Outlook(now)
-    names = ["won_value", "expected_value", "p10", "p90"]
-    return Outlook(
-        now, *(float(rows[name].iloc[0]) if name in rows else math.nan for name in names)
-    )

@@ -46,7 +46,7 @@ PERCENTS = frozenset(
 
 _RATIOS = frozenset({"coverage", "mean_days", "cycle_days"})
 _AMOUNT = re.compile(
-    r"(\w+_)?(value|tcv|weighted)|target|gap|stake|velocity|average_won|against|p\d+(\.\d+)?"
+    r"(\w+_)?(value|tcv|weighted|p\d+(\.\d+)?)|target|gap|stake|velocity|average_won|against"
 )
 _MAX_TEXT = 32_767
 _WIDTHS = (8, 48)

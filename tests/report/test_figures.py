@@ -11,7 +11,7 @@ from deals import deals
 from capsule_analytics import calibration, forecast, quality
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.report import Options, figures_of
-from capsule_analytics.report._figures import Against, CurrencyOutlook, Outlook
+from capsule_analytics.report._outlook import Against, CurrencyOutlook, Outlook
 
 if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline

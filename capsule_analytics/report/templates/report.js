@@ -359,11 +359,20 @@ const draw = (chart, marks) => {
 };
 
 // One account of a group: its figures in place of the group's, in the same tables and charts.
+const projected = (get) => get("p90") !== null;
 const READ = { // how the marks of a chart are read from the rows of its table
   forecast: (get) => ({
     won: [0, get("won_value")], weighted: [get("won_value"), get("won_value") + get("weighted_value")],
     ...(get("p90") === null ? {} : { range: [get("p10"), get("p90")] }),
     words: `${money(get("won_value"), state.currency)} won, ${deals(get("open_deals"))} open of ${money(get("open_value"), state.currency)}, weighted ${money(get("weighted_value"), state.currency)}`,
+  }),
+  projection: (get) => ({
+    won: [0, get("won_value")], open: [get("won_value"), get("won_value") + get("open_value")],
+    new: [get("won_value") + get("open_value"), get("expected_value")],
+    ...(projected(get) ? { range: [get("p10"), get("p90")] } : {}),
+    words: projected(get)
+      ? `${money(get("expected_value"), state.currency)} expected: ${money(get("won_value"), state.currency)} won so far, ${money(get("open_value"), state.currency)} from open deals, ${money(get("new_value"), state.currency)} from business not yet in the list; P10 to P90 ${money(get("p10"), state.currency)} to ${money(get("p90"), state.currency)}`
+      : `${money(get("won_value"), state.currency)} won`,
   }),
   revenue: (get) => ({
     won: [0, get("won_value")], weighted: [get("won_value"), get("won_value") + get("weighted_value")],
@@ -376,7 +385,10 @@ const marksOf = (key, chart) => {
   let running = 0;
   return all(".slot", chart).map((slot) => {
     const row = rows.get(slot.dataset.key);
-    const get = (name) => (table.columns[name] ? (row === undefined ? 0 : table.columns[name][row]) : null);
+    const get = (name) => {
+      if (!table.columns[name] || (row === undefined && key === "projection" && name === "p90")) return null;
+      return row === undefined ? 0 : table.columns[name][row];
+    };
     if (key !== "changes") return READ[key](get);
     const end = ["opening", "closing"].includes(slot.dataset.key);
     const from = end ? 0 : running;
@@ -402,6 +414,8 @@ const accountCell = (head, table, row) => {
     : kind === "money" ? money(value, state.currency) : kind === "percent" ? share(value) : value.toLocaleString("en-GB");
   return make("td", written, { class: "num", "data-order": value === null ? "" : String(value) });
 };
+// What will probably be won by an account in the currency that is shown, in words; empty where it is not projected.
+const said = (account) => (data.tables.outlook ? rowsOf("outlook", account, state.currency).map((row) => textIn(data.tables.outlook, "sentence", row)) : []);
 const showAccount = () => {
   const { account } = state;
   const chosen = account !== undefined && accounts.includes(account);
@@ -417,6 +431,8 @@ const showAccount = () => {
   for (const first of all(".first")) {
     const room = chosen ? one(".drawn") : one(".card", first);
     const chart = document.getElementById(first.dataset.chart);
+    const drawn = !chart?.id.endsWith("-projection") || said(account).length > 0;
+    if (chart) chart.hidden = chosen && !drawn;
     if (chart && first.dataset.currency === state.currency) room.append(chart);
     else if (chart) one(".card", first).append(chart);
     first.hidden = chosen || first.dataset.currency !== state.currency;
@@ -436,14 +452,22 @@ const showAccount = () => {
   }
   if (!chosen) return;
   one("h2", sums).textContent = account || data.none;
+  one(".lead", sums).textContent = said(account).join(" ");
   one(".selection", sums).textContent = data.problems[accounts.indexOf(account)];
   const [row] = rowsOf("accounts", account, state.currency);
   const get = (name) => data.tables.accounts.columns[name]?.[row] ?? null;
   const written = (name) => money(get(name), state.currency);
   const range = (low, high) => (get(low) === null ? "" : `if all stated is right ${written(low)} to ${written(high)}`);
+  const first = said(account).length > 0
+    ? [["month", "month_"], ["quarter", ""]].map(([period, before]) => tile(
+      `Projected for ${data.projected[period]}`, written(`${before}projected_value`),
+      `P10 to P90: ${written(`${before}projected_p10`)} to ${written(`${before}projected_p90`)}`,
+    )) : [
+      tile(`Weighted for ${data.names.month}`, written("month_expected_value"), range("month_p10", "month_p90")),
+      tile(`Weighted for ${data.names.quarter}`, written("expected_value"), range("p10", "p90")),
+    ];
   one(".tiles", sums).replaceChildren(...(row === undefined ? [] : [
-    tile(`Weighted for ${data.names.month}`, written("month_expected_value"), range("month_p10", "month_p90")),
-    tile(`Weighted for ${data.names.quarter}`, written("expected_value"), range("p10", "p90")),
+    ...first,
     tile(`Won in ${data.names.month}`, written("month_won_value")),
     tile(`Won in ${data.names.quarter}`, written("won_value")),
     tile("Open", written("open_value"), `${deals(get("open_deals"))}, weighted ${written("weighted_value")}`),
