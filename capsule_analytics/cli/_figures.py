@@ -196,8 +196,9 @@ def group(args: ReportArgs) -> GroupFigures:
     if count >= _MANY:
         minutes = max(1, round(count * _SECONDS_EACH / 60))
         say(
-            f"Projecting {count:,} accounts, which takes some {minutes:,}"
-            f" minute{'' if minutes == 1 else 's'} of one processor; --no-projection leaves it out."
+            f"Projecting {count:,} accounts takes some {minutes:,}"
+            f" minute{'' if minutes == 1 else 's'}; --no-projection leaves it out.",
+            error=True,
         )
     with projecting:
         found = figures.projection

@@ -491,7 +491,7 @@ class GroupFigures(Summed):
         if len(rows) < projection.FEWEST_MONTHS:
             return none
         inside = f"{int(rows['inside'].sum()):,} of {len(rows):,}"
-        return f"{none}; of its accounts' past months, {inside} came inside their range"
+        return f"{none}, but of its accounts' past months {inside} came inside their range"
 
     def _against(self, quarter: Outlook, currency: str | None) -> Against | None:
         """Hold a quarter against last year's, where all accounts of that are projected."""

@@ -147,7 +147,7 @@ def group_cautions(group: GroupFigures) -> list[str]:
     told = []
     for table, figures in (
         (group.unread, "in no figure"),
-        (group.unprojected, "not in the projection"),
+        (group.unprojected, "in the past months and the other figures, but not in the projection"),
     ):
         missing = table["account"].unique()
         if len(missing):
@@ -193,10 +193,11 @@ def account_table(group: GroupFigures, order: Sequence[str | None]) -> Table:
         Column("weighted_value", "Weighted", "money"),
         Column("overdue_value", "Overdue", "money"),
         *([Column("changed_value", since, "money")] if since else []),
-        Column("day", "Snapshot", "day"),
+        *([Column("day", "Snapshot", "day")] if len(set(group.view.days.values())) > 1 else []),
     ]
     note = (
-        "P10 to P90 of all together is no sum: bad luck here and good luck there even out in part."
+        "P10 and P90 of the accounts do not add up to the group's: good and bad luck partly "
+        "cancel out."
         if projected
         else "Expected is won, and open deals weighted by their probability."
     )

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from group_exports import Held, many_accounts
+from grown_group import exported, grown_group
 from test_html_browser import (
     ROOT_OVERFLOW,
     axe_finds,
@@ -22,7 +24,7 @@ from test_html_browser import (
 )
 
 from capsule_analytics._words import format_money
-from capsule_analytics.report import GroupFigures, Options
+from capsule_analytics.report import GroupFigures, Options, group_figures
 from capsule_analytics.report._page import write_html
 
 if TYPE_CHECKING:
@@ -123,6 +125,64 @@ def test_a_click_leads_to_an_account_and_back(browser: Any, group: GroupFigures,
     assert money(seen(browser, ".first .figure")[4]) == round(group.headlines[0].open_value)
     assert len(browser.find_elements("css selector", "#forecast tbody tr")) <= before
     assert seen(browser, "#c0-forecast .words") != []
+
+
+@pytest.fixture(scope="module")
+def projected(tmp_path_factory: pytest.TempPathFactory) -> tuple[GroupFigures, str]:
+    """Three accounts, one of which does not tell when its deals were entered; and their page."""
+    folder = tmp_path_factory.mktemp("projected")
+    export = exported(grown_group(3, 4, seed=7), folder / "export")
+    for file in (export / "account=a02").rglob("*.parquet"):
+        pq.write_table(pq.read_table(file).drop_columns(["created_at"]), file)
+    figures = group_figures(export, formats=())
+    write_html(figures, folder / "report.html")
+    return figures, (folder / "report.html").as_uri()
+
+
+def test_the_projection_leads_of_the_group_and_of_an_account(
+    driver: Any, projected: tuple[GroupFigures, str]
+) -> None:
+    group, address = projected
+    resize(driver, 360)
+    visit(driver, address)
+    assert seen(driver, ".first .lead") == [group.outlook[0].sentence]
+    tiles = [money(text) for text in seen(driver, ".first .figure")]
+    assert tiles[:2] == [
+        round(p.expected) for p in (group.outlook[0].month, group.outlook[0].quarter)
+    ]
+    scrolled = "const s = document.querySelector('#c0-projection .scroll'); return {}"
+    end = scrolled.format("Math.abs(s.scrollWidth - s.clientWidth - s.scrollLeft) < 2")
+    assert driver.execute_script(end)  # where the coming months stand
+    assert driver.execute_script(ROOT_OVERFLOW) <= 0
+    slots = driver.find_elements("css selector", "#c0-projection .slot")
+    whole = [slot.get_attribute("aria-label") for slot in slots]
+    select(driver, "account", "a01")
+    mine = group.outlook_by_account["a01", "EUR"]
+    assert seen(driver, ".sums .lead") == [mine.sentence]
+    tiles = [money(text) for text in seen(driver, ".sums .figure")]
+    assert tiles[:2] == [round(mine.month.expected), round(mine.quarter.expected)]
+    assert driver.execute_script(end)
+    table = group.projected_by_account
+    assert table is not None
+    first = table[(table["account"] == "a01").to_numpy()].iloc[0]
+    label = slots[-6].get_attribute("aria-label")
+    told = [
+        format_money(first[name], "EUR", whole=True) for name in ("expected_value", "p10", "p90")
+    ]
+    assert label.startswith(f"May 2024, {told[0]} expected: ")
+    assert label.endswith(f"P10 to P90 {told[1]} to {told[2]}")
+    won = group.forecast_by_account
+    april = won[((won["account"] == "a01") & (won["month"] == "2024-04")).to_numpy()]
+    past = format_money(april["won_value"].sum(), "EUR", whole=True)
+    assert slots[-7].get_attribute("aria-label") == f"Apr 2024, {past} won"
+    select(driver, "account", "a02")
+    assert seen(driver, ".sums .lead") == []
+    assert seen(driver, "#c0-projection") == []
+    assert seen(driver, ".sums .selection")[0].startswith("not in the projection: no deal has the")
+    assert seen(driver, ".sums dt")[0] == "Weighted for April 2024"
+    select(driver, "account", "")
+    assert [slot.get_attribute("aria-label") for slot in slots] == whole
+    assert len(seen(driver, "#c0-projection figcaption strong")) == 1
 
 
 def test_a_link_leads_to_an_account(browser: Any, address: str, group: GroupFigures) -> None:

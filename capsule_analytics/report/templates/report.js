@@ -136,8 +136,6 @@ const showCurrency = () => {
   for (const tab of tabs.children) tab.hidden = held.length > 0 && !held.includes(tab.textContent);
   for (const tab of tabs.children) tab.setAttribute("aria-pressed", String(tab.textContent === state.currency));
   for (const element of all("[data-currency]")) element.hidden = element.dataset.currency !== state.currency;
-  // The coming months stand at the right end.
-  for (const scroll of all("[id$='-projection'] .scroll, [id$='-track'] .scroll")) scroll.scrollLeft = scroll.scrollWidth;
   for (const note of all(".rest")) note.hidden = currencies.length > 1;
 };
 for (const row of all("tr[data-tab]")) {
@@ -653,6 +651,8 @@ const show = () => {
   showCurrency();
   showFilters();
   showSums();
+  // The coming months stand at the right end.
+  for (const scroll of all("[id$='-projection'] .scroll, [id$='-track'] .scroll")) scroll.scrollLeft = scroll.scrollWidth;
   all("table.sortable").forEach(fold);
   showDeals();
 };
