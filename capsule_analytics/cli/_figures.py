@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from capsule_analytics import calibration, fx, history, targets
+from capsule_analytics._words import counted
 from capsule_analytics.load import load_pipeline, select, verify
 from capsule_analytics.report import Options, figures_of, group_figures
 from capsule_analytics.sample import load_sample
@@ -196,8 +197,8 @@ def group(args: ReportArgs) -> GroupFigures:
     if count >= _MANY:
         minutes = max(1, round(count * _SECONDS_EACH / 60))
         say(
-            f"Projecting {count:,} accounts takes some {minutes:,}"
-            f" minute{'' if minutes == 1 else 's'}; --no-projection leaves it out.",
+            f"Projecting {counted(count, 'account')} takes some {counted(minutes, 'minute')};"
+            " --no-projection leaves it out.",
             error=True,
         )
     with projecting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import warnings
 from dataclasses import replace
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import click
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from commands import NO_CHARTS, invoked
+from grown_group import exported, grown_group
 
 import capsule_analytics as ca
 from capsule_analytics.cli import _figures, report
@@ -203,8 +206,10 @@ def test_a_portfolio_adds_up_to_its_accounts(tmp_path: Path) -> None:
                    "--export", export)  # fmt: skip
     assert done.returncode == 0, done.stderr
     out = tmp_path / "portfolio"
-    done = invoked("capsule-report", "--portfolio", export, "--as-of", "2026-10-15", "--out", out)
+    done = invoked("capsule-report", "--portfolio", export, "--as-of", "2026-10-15", "--out", out,
+                   "--no-projection")  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert not (out / "projection.csv").exists()
     whole = run(tmp_path / "one")
     total = pd.read_csv(out / "forecast_total.csv", keep_default_na=False)
     names = ["month", "currency", "open_deals", "weighted_value", "won_value", "expected_value"]
@@ -212,6 +217,30 @@ def test_a_portfolio_adds_up_to_its_accounts(tmp_path: Path) -> None:
     assert set(pd.read_csv(out / "forecast.csv")["account"]) == {"Tarn & Reed Consulting Ltd"}
     ranges = ["p10", "p50", "p90"]
     pd.testing.assert_frame_equal(total[ranges], whole[ranges])
+
+
+def test_a_portfolio_is_projected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What all will probably win comes first; how long it takes is said of many accounts."""
+    export = exported(grown_group(2, 3, seed=4), tmp_path / "export")
+    for file in (export / "account=a01").rglob("*.parquet"):
+        pq.write_table(pq.read_table(file).drop_columns(["created_at"]), file)
+    out = tmp_path / "report"
+    asked = "capsule-report", "--portfolio", export, "--format", "svg", "--out", out
+    done = invoked(*asked)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Will probably be won: €")
+    assert "no track record of the group yet." in done.stdout
+    assert "Not in the projection: 'a01'; see left_out.csv." in done.stdout
+    assert {"projection.csv", "projection.svg"} <= {path.name for path in out.iterdir()}
+    shutil.rmtree(export / "account=a00")
+    monkeypatch.setattr(_figures, "_MANY", 1)
+    done = invoked(*asked)
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == [
+        "Projecting 1 account takes some 1 minute; --no-projection leaves it out.",
+        "No projection: no account has the dates that it is learnt from.",
+    ]
+    assert not (out / "projection.csv").exists()
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:

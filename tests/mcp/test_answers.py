@@ -74,6 +74,8 @@ def projecting() -> Analyst:
 QUESTIONS: list[tuple[str, dict[str, Any]]] = [
     ("projection", {}),
     ("projection", {"period": "quarter", "by": "owner", "currency": "gbp", "target": 100.0}),
+    ("projection", {"by": "team"}),
+    ("projection", {"by": "party", "top": 3}),
     ("forecast", {"by": "owner", "past": True}),
     ("changes", {}),
     ("deals_needing_attention", {}),
