@@ -184,7 +184,7 @@ def account_table(group: GroupFigures, order: Sequence[str | None]) -> Table:
         since = f"Open, change since {day}"
     columns = [
         Column("account", "Account", chooses="account"),
-        Column("currency", "Currency", "currency"),
+        *([Column("currency", "Currency", "currency")] if len(order) > 1 else []),
         *_projected_columns(group),
         Column("won_value", f"Won in {quarter}", "money"),
         *([] if projected else [Column("expected_value", f"Expected in {quarter}", "money")]),
