@@ -99,7 +99,7 @@ def group_figures(
     >>> with ca.history.open_store(f"{folder.name}/history.duckdb") as store:
     ...     store.record(ca.load_sample())
     ...     files = store.export_parquet(f"{folder.name}/export")
-    >>> figures = group_figures(f"{folder.name}/export")
+    >>> figures = group_figures(f"{folder.name}/export", projection=False)
     >>> figures.accounts[["currency", "open_deals", "open_value"]].head(2)
       currency  open_deals  open_value
     0      GBP         114  3391748.50

@@ -14,7 +14,7 @@ import pytest
 from grown_group import Grown, exported, grown_group
 
 from capsule_analytics import fx, projection
-from capsule_analytics.errors import ArgumentError, DataError
+from capsule_analytics.errors import ArgumentError, DataError, NoProjectionError
 from capsule_analytics.portfolio import GroupProjection, Portfolio
 from capsule_analytics.portfolio import _project as _portfolio_project
 
@@ -83,6 +83,26 @@ def test_what_is_expected_of_all_is_the_sum(projected: GroupProjection) -> None:
     assert law.std**2 > sum(apart)
 
 
+def test_several_kinds_of_period_at_once(projected: GroupProjection, export: Path) -> None:
+    """Each is what it is by itself, and the first is given where none is named."""
+    steps: list[tuple[int, int]] = []
+    both = Portfolio(export).project(
+        months=2, period=("quarter", "month"), progress=lambda done, of: steps.append((done, of))
+    )
+    assert steps == [(step, 6) for step in range(1, 7)]  # three teach, three are projected
+    pd.testing.assert_frame_equal(both.by_month("month"), projected.by_month(), check_exact=True)
+    pd.testing.assert_frame_equal(both.total("month"), projected.total(), check_exact=True)
+    assert both.by_month().columns[0] == both.total().columns[0] == "quarter"
+    quarter = both.distribution("2024Q2")
+    assert quarter.mean == both.total()["expected_value"].iloc[0]
+    assert both.distribution("2024-05").mean == projected.total()["expected_value"].iloc[0]
+    assert both.track_record().columns.tolist()[:3] == ["account", "month", "currency"]
+    with pytest.raises(ArgumentError, match="projected by quarter, month, not by 'year'"):
+        both.by_month("year")
+    with pytest.raises(ArgumentError, match="at least one of month, quarter, year"):
+        Portfolio(export).project(period=())
+
+
 def test_the_same_digits_on_any_engine(projected: GroupProjection, export: Path) -> None:
     threads = Portfolio(export).project(months=2, engine="dask")
     for name in ("by_month", "total"):
@@ -147,8 +167,10 @@ def test_an_account_without_dates_has_a_reason_and_no_figure(export: Path, tmp_p
     }
     for name in ("a00", "a02"):
         shutil.rmtree(copy / f"account={name}")
-    with pytest.raises(DataError, match=r"no account in .* can be projected: a01: no deal has the"):
+    words = r"no account in .* can be projected: a01: no deal has the"
+    with pytest.raises(NoProjectionError, match=words) as caught:
         Portfolio(copy).project()
+    assert [one["account"] for one in caught.value.left_out] == ["a01"]
 
 
 def test_an_account_that_cannot_be_read(export: Path, tmp_path: Path) -> None:
