@@ -194,7 +194,7 @@ def group(args: ReportArgs) -> GroupFigures:
     if args.no_projection:
         return figures
     count = len(figures.view.days)
-    if count >= _MANY:
+    if count >= _MANY and args.scheduler is None:
         minutes = max(1, round(count * _SECONDS_EACH / 60))
         say(
             f"Projecting {counted(count, 'account')} takes some {counted(minutes, 'minute')};"
