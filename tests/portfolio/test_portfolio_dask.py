@@ -99,12 +99,13 @@ def test_the_command_on_the_cluster(cluster: LocalCluster, export: Path, tmp_pat
     runs = (invoked, ()), (command, ("--scheduler", cluster.scheduler_address))
     for folder, (run, engine) in zip(folders, runs, strict=True):
         done = run("capsule-report", "--portfolio", export, "--no-ranges", "--period", "year",
-                   "--changes-since", "2026-12-31", "--no-projection", *engine, "--out", folder)  # fmt: skip
+                   "--no-projection", "--changes-since", "2026-12-31", *engine,
+                   "--out", folder)  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
     here, there = ({file.name: file.read_bytes() for file in f.iterdir()} for f in folders)
     assert here == there
-    assert len(here) == 8  # seven tables and the list of what was written
+    assert len(here) == 14  # ten tables, three charts and the list of what was written
 
 
 def test_a_worker_killed_while_it_reads_the_portfolio(
