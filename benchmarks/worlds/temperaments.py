@@ -17,7 +17,11 @@ from .account import Account, Climate, Kind, Owner, Pipe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HALVES = ("choose", "report")
+HALVES = ("choose", "report", "early", "fresh")
+"""Groups of accounts: to choose on, to report, and two scored once each, after a last change.
+
+``early`` was that of an earlier model; no group says more once it has been looked at.
+"""
 TEMPERAMENTS = (
     "steady",
     "lumpy",
