@@ -89,8 +89,12 @@ release: $(VENV)/.test  ## build wheel, sdist and bill of materials; try each in
 	  -o $$(ls dist/*.whl | sed 's/-py3.*/.cdx.json/') dist/try/venv/bin/python
 	rm -rf dist/try
 
-bench: $(VENV)/.test  ## measure, and write docs/performance.md: some minutes
+bench: $(VENV)/.test  ## speed, into docs/performance.md; how good projections are, on invented accounts
 	$(BIN)/python benchmarks/run.py
+	for world in worlds daybook; do \
+	  OMP_NUM_THREADS=1 $(BIN)/python benchmarks/projection.py --world $$world --half report \
+	    --origins 2 --draws 100 --single || exit 1; \
+	done
 
 bench-heavy: $(VENV)/.test  ## a million deals, fifty million rows, Dask: an hour
 	$(BIN)/python benchmarks/run.py --heavy

@@ -472,7 +472,7 @@ class Figures(Summed):
 
     @property
     def charts(self) -> dict[str, pd.DataFrame]:
-        """As of all that is summed, and the targets."""
+        """Give the tables of all that is summed, and of the targets."""
         more = {} if self.attainment is None else {"targets": self.attainment}
         return super().charts | more
 
