@@ -9,7 +9,7 @@ LOCKED := $(PIP) --require-hashes --only-binary :all: -r
 HERE := $(PIP) --no-deps --no-build-isolation -e .
 SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
-.PHONY: report check test format lint types fast tests test-long test-oldest test-clients release \
+.PHONY: report check test format lint types fast tests coverage test-long test-oldest test-clients release \
   bench bench-heavy docs pictures constraints clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
@@ -35,7 +35,10 @@ fast: $(VENV)/.test
 	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
 tests: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --mpl --cov --cov-report=term
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --mpl
+
+coverage: $(VENV)/.test  ## the suite once more, told which lines it does not reach; half as long again
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder --mpl --cov --cov-report=term
 
 test-long: $(VENV)/.test  ## try what is generated many times as often, and count it: ten minutes
 	CAPSULE_TEST_LONG=30 $(BIN)/python -m pytest -n auto -q tests/load/test_complete_model.py tests/load/test_fuzz.py
