@@ -9,8 +9,8 @@ LOCKED := $(PIP) --require-hashes --only-binary :all: -r
 HERE := $(PIP) --no-deps --no-build-isolation -e .
 SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
-.PHONY: report check test format lint types fast tests coverage test-long test-oldest test-clients release \
-  bench bench-heavy docs pictures constraints clean
+.PHONY: report check test format lint types fast tests coverage test-long test-oldest test-clients \
+  release bench bench-heavy docs pictures constraints clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
 	$(BIN)/capsule-report --sample --html --xlsx --out report
