@@ -170,9 +170,8 @@ def percent(share: float) -> str:
 
 
 def _digits(amount: float, decimals: int) -> str:
-    """Round halves away from zero, once binary dust is removed, as `_csv.round_cents` does."""
-    unit = 10**decimals
-    return f"{math.floor(round(abs(amount) * unit, 4) + 0.5) / unit:,.{decimals}f}"
+    (rounded,) = _rounded(np.array([amount], dtype=np.float64), decimals)
+    return f"{abs(rounded):,.{decimals}f}"
 
 
 def _compact_digits(amount: float) -> str:
@@ -237,8 +236,17 @@ def round_cents(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> round_cents(np.array([2500.5 * 0.35, -2500.5 * 0.35])).tolist()
     [875.18, -875.18]
     """
-    cents = np.floor(np.round(np.abs(amounts) * 100, 4) + 0.5)
-    return np.sign(amounts) * cents / 100 + 0.0  # no minus before a zero
+    return _rounded(amounts, 2)
+
+
+def _rounded(amounts: NDArray[np.float64], decimals: int) -> NDArray[np.float64]:
+    """Round halves away from zero once binary dust is removed: the one rounding of all amounts."""
+    unit = 10**decimals
+    steps = np.abs(amounts) * unit
+    # From 2**53 ten-thousandths on numpy cannot round to these; the product has no dust left then.
+    cleared = np.where(steps < 2**53 / 1e4, np.round(steps, 4), steps)
+    rounded: NDArray[np.float64] = np.sign(amounts) * np.floor(cleared + 0.5) / unit
+    return rounded + 0.0  # no minus before a zero
 
 
 def period_words(period: pd.Period) -> str:

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from capsule_analytics import _words as _money
@@ -78,6 +78,7 @@ def test_halves_are_rounded_away_from_zero(amount: float, text: str) -> None:
 
 
 @given(st.floats(min_value=-1e12, max_value=1e12))
+@example(576_460_752_304.835)
 def test_amounts_in_full_are_those_of_the_csv_files(amount: float) -> None:
     (cents,) = round_cents(np.array([amount]))
     assert format_money(amount, None) == f"{cents:,.2f} (no currency)"
