@@ -290,22 +290,24 @@ def _in_currency(table: pd.DataFrame, currency: str | None) -> Any:  # noqa: ANN
 
 def _outlook(figures: Figures, projection: pd.DataFrame | None) -> Table:
     """Tell what each currency is expected to bring: the projected month, or this one weighted."""
-    rows = []
     shown, left = figures.headlines[:_CURRENCIES], figures.headlines[_CURRENCIES:]
+    # A quarter stands beside a month of its own kind alone: projected, or weighted.
+    quarters = {head.currency: head.quarter.expected for head in shown}
+    if projection is not None:
+        quarters = {one.currency: one.quarter.expected for one in figures.outlook}
+    with_quarter = all(head.currency in quarters for head in shown)
+    rows = []
     for head in shown:
         projected = _projected(projection, head.currency)
         if projected is None:
             one = head.month
-            amounts = (one.won, one.expected, one.low, one.high)
+            amounts: tuple[Any, ...] = (one.won, one.expected, one.low, one.high)
         else:
             amounts = tuple(projected[["won_value", "expected_value", "p10", "p90"]])
-        rows.append(
-            (
-                head.name,
-                *(whole_number(float(one)) for one in (*amounts, head.quarter.expected)),
-            )
-        )
-    columns = ("Currency", "Won", "Expected", "P10", "P90", "Quarter")
+        if with_quarter:
+            amounts = (*amounts, quarters[head.currency])
+        rows.append((head.name, *(whole_number(float(amount)) for amount in amounts)))
+    columns = ("Currency", "Won", "Expected", "P10", "P90", *(["Quarter"] if with_quarter else []))
     notes = []
     if projection is None:
         kind = "stated" if figures.options.probability is None else "corrected"

@@ -164,3 +164,20 @@ def test_the_plain_text_fits_a_mail() -> None:
     assert table.startswith("Currency ")
     assert max(map(len, table.splitlines())) <= 76
     assert "Beta  " in table
+
+
+def test_a_projected_month_stands_beside_a_projected_quarter() -> None:
+    whole = figures_of(deals(ROWS), Options())
+    message = message_of(whole, projection=whole.projected)
+    quarters = {one.name: f"{one.quarter.expected:,.0f}" for one in whole.outlook}
+    assert message.outlook.columns[-1] == "Quarter"
+    assert {row[0]: row[-1] for row in message.outlook.rows} == quarters
+    weighted = {head.name: f"{head.quarter.expected:,.0f}" for head in whole.headlines}
+    assert quarters.keys() == weighted.keys()
+    assert quarters != weighted
+
+
+def test_a_weighted_quarter_stands_beside_no_projected_month() -> None:
+    projected = figures_of(deals(ROWS), Options()).projected
+    message = message_of(figures(), projection=projected)
+    assert message.outlook.columns == ("Currency", "Won", "Expected", "P10", "P90")
