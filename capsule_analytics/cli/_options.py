@@ -38,7 +38,13 @@ class _Targets(click.Path):
         return value if value == GOALS else super().convert(value, param, ctx)
 
 
-class _Group(click.Choice[str]):
+if TYPE_CHECKING:
+    _Names = click.Choice[str]
+else:  # click 8.1 has no type of choices
+    _Names = click.Choice
+
+
+class _Group(_Names):
     """What tables are grouped by: one of the choices, or a custom field by its name."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ANN401 - as click has it
