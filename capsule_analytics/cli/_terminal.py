@@ -89,11 +89,13 @@ class Projecting:
 
     def __enter__(self) -> None:
         """Begin to show it."""
-        self._progress.start()
+        if not self._progress.disable:  # older releases of rich write an empty line even so
+            self._progress.start()
 
     def __exit__(self, *_: object) -> None:
         """Take it away."""
-        self._progress.stop()
+        if not self._progress.disable:
+            self._progress.stop()
 
     def __call__(self, done: int, steps: int) -> None:
         """Show how far it is."""
