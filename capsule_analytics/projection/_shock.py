@@ -142,7 +142,7 @@ class Shock:
         joint = np.zeros((len(self.weights), len(GRID), len(bins)))
         joint[:, :, 0] = self.state
         for part in share:
-            joint = np.einsum("kgh,kgb->khb", _MOVES, joint)
+            joint = _MOVES.transpose(0, 2, 1) @ joint
             if part <= 0:
                 continue
             joint = _moved(joint, bins, part * np.exp(GRID))

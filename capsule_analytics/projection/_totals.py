@@ -124,15 +124,14 @@ def nodes_of(
     factors = np.multiply.outer(factors, np.exp(spread * z - 0.5 * spread**2)).ravel()
     mass = np.multiply.outer(mass, noise).ravel()
     order = np.argsort(factors, kind="stable")
-    factors, mass = factors[order], mass[order] / mass.sum()
-    middle = np.cumsum(mass) - mass / 2
-    # Finer at both ends, where quantiles are asked for.
+    mass = mass[order] / mass.sum()
+    # Finer at both ends, where quantiles are asked for. What lies across an edge is split by it, so
+    # that a last digit moves no node.
     edges = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, count + 1))
-    cell = np.searchsorted(edges[1:-1], middle, side="right")
-    weight = np.bincount(cell, mass, count).astype(np.float64)
-    node = np.bincount(cell, mass * factors, count)
-    kept = weight > 0
-    return node[kept] / weight[kept], weight[kept]
+    reached = np.append(0.0, np.cumsum(mass))
+    moment = np.append(0.0, np.cumsum(mass * factors[order]))
+    weight = np.diff(edges)
+    return np.diff(np.interp(edges, reached, moment)) / weight, weight
 
 
 def scaled(chance: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
