@@ -104,8 +104,8 @@ bench-heavy: $(VENV)/.test  ## a million deals, fifty million rows, Dask: an hou
 	$(BIN)/python benchmarks/portfolio.py
 
 docs: $(VENV)/.test  ## build the documentation into docs/_build, and follow its links
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
-	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
+	$(BIN)/python -m sphinx -W --keep-going -q -d docs/_build/read -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -q -d docs/_build/read -b linkcheck docs docs/_build/links
 
 pictures: $(VENV)/.test  ## draw the documentation's pictures anew; those of the page need Chromium
 	$(BIN)/python docs/draw.py

@@ -42,7 +42,7 @@ myst_heading_anchors = 3
 # Addresses that stand for a reader's own account.
 linkcheck_ignore = [r"https://(acme|ACCOUNT)\.capsulecrm\.com"]
 linkcheck_timeout = 20
-linkcheck_retries = 3
+linkcheck_retries = 2
 
 html_theme = "furo"
 html_title = "capsule-analytics"
