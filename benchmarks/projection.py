@@ -1,6 +1,7 @@
 """Hold the projection to invented accounts whose truth is known, beside naives and an oracle.
 
-Two worlds of such accounts, made by different rules: ``worlds`` and ``daybook`` (``--world``).
+Three worlds of such accounts, made by different rules: ``worlds``, ``daybook`` and ``buyers``
+(``--world``).
 Rolling origin over month ends of each account: at each of them everything is fitted on what was
 known, and four periods are forecast: the next calendar month, the 2nd, the 3rd, and the
 three of them together (``quarter``). Methods:
@@ -57,6 +58,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import buyers
 import daybook
 import numpy as np
 import pandas as pd
@@ -70,9 +72,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WORLDS = {"worlds": worlds, "daybook": daybook}
-HALVES = tuple(dict.fromkeys([*worlds.HALVES, *daybook.HALVES]))
-TEMPERAMENTS = tuple(dict.fromkeys([*worlds.TEMPERAMENTS, *daybook.TEMPERAMENTS]))
+WORLDS = {"worlds": worlds, "daybook": daybook, "buyers": buyers}
+HALVES = tuple(dict.fromkeys(half for world in WORLDS.values() for half in world.HALVES))
+TEMPERAMENTS = tuple(
+    dict.fromkeys(kind for world in WORLDS.values() for kind in world.TEMPERAMENTS)
+)
 LEVELS = np.linspace(0.025, 0.975, 39)
 P10, P50, P90 = (int(np.argmin(abs(LEVELS - level))) for level in (0.1, 0.5, 0.9))
 HORIZONS = ("month 1", "month 2", "month 3", "quarter")
@@ -97,7 +101,7 @@ class Forecast(NamedTuple):
 class Task:
     """One account, its number in its half, and what to score it with."""
 
-    world: worlds.World | daybook.World
+    world: worlds.World | daybook.World | buyers.World
     origins: int
     draws: int
     methods: tuple[str, ...]
