@@ -94,7 +94,7 @@ release: $(VENV)/.test  ## build wheel, sdist and bill of materials; try each in
 
 bench: $(VENV)/.test  ## speed, into docs/performance.md; how good projections are, on invented accounts
 	$(BIN)/python benchmarks/run.py
-	for world in worlds daybook; do \
+	for world in worlds daybook buyers; do \
 	  OMP_NUM_THREADS=1 $(BIN)/python benchmarks/projection.py --world $$world --half report \
 	    --origins 2 --draws 100 --single || exit 1; \
 	done

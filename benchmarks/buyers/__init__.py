@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._calendar import FIRST, STARTS
+from ._calendar import FIRST
 from ._firms import EACH, GROUPS, TEMPERAMENTS, YOUNG, Firm, firms
 from ._frames import pipeline
 from ._life import WON, Life
@@ -129,9 +129,4 @@ def worlds(half: str) -> list[World]:
     half
         One of `HALVES`.
     """
-    found = []
-    for firm in firms(half):
-        last = STARTS[firm.first_month + 1 + np.arange(firm.months_seen)] - 1
-        ends = tuple((FIRST + last).tolist())
-        found.append(World(firm.name, firm.temperament, half, ends, firm))
-    return found
+    return [World(firm.name, firm.temperament, half, firm.months, firm) for firm in firms(half)]

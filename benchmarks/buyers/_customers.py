@@ -301,6 +301,8 @@ def _papers(life: Life, at: NDArray[np.int64]) -> None:
 
 def comes_up_again(life: Life, at: NDArray[np.int64]) -> None:
     """Plan the renewal of contracts that were just won, some months before they end."""
+    if not at.size:
+        return
     deals, rng, day = life.deals, life.rng, life.day
     last = STARTS[-1] - 1
     ends = np.minimum(day + deals["term"][at] * 30.4, last)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._calendar import BEFORE
+from ._calendar import BEFORE, FIRST, STARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date
 
 GROUPS = {"choose": 71, "report": 72, "fresh": 73}
 EACH = 2
@@ -108,6 +109,12 @@ class Firm:
     def first_month(self) -> int:
         """The month of the calendar whose end is the first that is looked at."""
         return BEFORE + self.opened
+
+    @property
+    def months(self) -> tuple[date, ...]:
+        """The month ends that are looked at."""
+        last = STARTS[self.first_month + 1 + np.arange(self.months_seen)] - 1
+        return tuple((FIRST + last).tolist())
 
 
 def _between(rng: np.random.Generator, low: float, high: float) -> float:

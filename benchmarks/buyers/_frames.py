@@ -70,7 +70,6 @@ def pipeline(life: Life) -> Pipeline:
     stated = np.where(np.isnan(deals["stated"]), probability, deals["stated"])
     runs = deals["term"] > 0
     seller = deals["seller"].astype(int)
-    closing = np.where(status == OPEN, np.nan, deals["stage_since"])
     teams = np.array(["North", "South"])[seller % 2] if firm.desks >= 4 else None
     columns: dict[str, Any] = {
         "name": [f"Deal {number}" for number in deals["id"]],
@@ -92,7 +91,7 @@ def pipeline(life: Life) -> Pipeline:
         "team": teams,
         "team_id": seller % 2 + 1 if firm.desks >= 4 else None,
         "created_at": _moments(deals["created"]),
-        "updated_at": _moments(np.fmax(deals["looked"], closing)),
+        "updated_at": _moments(np.maximum(deals["looked"], deals["stage_since"])),
         "last_stage_changed_at": _moments(deals["stage_since"]),
         "last_contacted_at": _moments(deals["looked"]),
         "closed_at": _moments(deals["closed"]),

@@ -80,6 +80,8 @@ def _enter(life: Life) -> None:
 
 def entered(life: Life, at: NDArray[np.int64]) -> None:
     """Write new deals as their sellers first see them."""
+    if not at.size:  # as on most days
+        return
     deals, rng, firm = life.deals, life.rng, life.firm
     seller = deals["seller"][at]
     deals["status"][at] = OPEN
@@ -129,6 +131,7 @@ def _look(life: Life) -> None:
     opened = np.flatnonzero(deals["status"] == OPEN)
     often = ways.attention[deals["seller"][opened]] * busy
     looks = (rng.random(opened.size) < often) & (deals["quiet_until"][opened] <= day)
+    looks &= deals["looked"][opened] < day  # not what was entered today
     at = opened[looks]
     seller = deals["seller"][at]
     deals["looked"][at] = _hour(life, at.size)
@@ -208,9 +211,8 @@ def _lose(life: Life, at: NDArray[np.int64], reason: NDArray[np.int64] | int) ->
 def _reopen(life: Life) -> None:
     """Open deals again that were given up while their customers went on to buy."""
     deals = life.deals
-    at = np.flatnonzero(
-        (deals["status"] == LOST) & np.isin(deals["phase"], (FUNDS, PAPERS, ORDERED))
-    )
+    buys = (deals["phase"] >= FUNDS) & (deals["phase"] <= ORDERED)
+    at = np.flatnonzero((deals["status"] == LOST) & buys)
     at = at[(life.rng.random(at.size) < 0.15) | (deals["phase"][at] == ORDERED)]
     deals["status"][at] = OPEN
     deals["closed"][at] = np.nan
