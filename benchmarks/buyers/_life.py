@@ -38,7 +38,7 @@ _COLUMNS: dict[str, tuple[type, float]] = {
     "currency": (np.int8, 0), "phase": (np.int8, WAITS), "due": (np.float64, np.nan),
     "members": (np.int8, 1), "agreed": (np.int8, 0), "refused": (np.int8, 0),
     "edge": (np.float64, 0.5), "speed": (np.float64, 1), "funded": (np.bool_, False),
-    "why": (np.int8, 1), "worth": (np.float64, 0), "term": (np.int32, 0),
+    "why": (np.int8, NO_DECISION), "worth": (np.float64, 0), "term": (np.int32, 0),
     "ends": (np.float64, np.nan),
     # The list:
     "id": (np.int64, 0), "status": (np.int8, UNSEEN), "enters_at": (np.int8, NEED),
