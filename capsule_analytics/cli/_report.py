@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from ._checks import check_options
 from ._config import CONFIG, INIT
 from ._options import REPORT_OPTIONS, Command
 from ._run import Kept, finish, run, say
+
+if TYPE_CHECKING:
+    from capsule_analytics._drawing import Drawing
 
 _EXAMPLE = """\b
 Examples:
@@ -47,10 +50,20 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
     kept = context.ensure_object(Kept)
     if args.portfolio is None:
         args.one_account()
+    from capsule_analytics._drawing import Drawing  # noqa: PLC0415 - not for --help
+
+    # Before all that takes time, as it takes time itself.
+    with Drawing(beside=kept.alone and bool(args.formats)) as drawing:
+        _write(context, args, drawing)
+
+
+def _write(context: click.Context, args: ReportArgs, drawing: Drawing) -> None:
+    """Load what is asked for, write the report and send it."""
     from capsule_analytics.report import mend, write_figures  # noqa: PLC0415 - not for --help
 
     from . import _deliver, _figures, _terminal  # noqa: PLC0415 - pandas takes a second that --help has not
 
+    kept = context.ensure_object(Kept)
     delivery = None if args.portfolio is not None else _deliver.delivery(context, args)
     if delivery is not None and delivery.recipients:
         args = replace(args, html=True)  # the page goes along
@@ -63,7 +76,8 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
         say(f"The report in {args.out} had been cut off; it was finished first.", error=True)
     if args.portfolio is not None:
         group = _figures.group(args)
-        _terminal.group_summary(group, write_figures(group, args.out, placed=placed))
+        files = write_figures(group, args.out, placed=placed, drawing=drawing)
+        _terminal.group_summary(group, files)
         return
 
     def recorded() -> None:
@@ -73,7 +87,7 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
     if args.verify:
         _terminal.verified(_figures.verified(pipeline, args))
     figures = _figures.figures(pipeline, past, args)
-    files = write_figures(figures, args.out, placed=placed)
+    files = write_figures(figures, args.out, placed=placed, drawing=drawing)
     _terminal.summary(figures, files)
     if delivery is not None:
         delivery.send(figures, files)
@@ -81,4 +95,4 @@ def report(context: click.Context, /, **chosen: Any) -> None:  # noqa: ANN401 - 
 
 def main() -> None:
     """Run ``capsule-report``."""
-    finish(run(report))
+    finish(run(report, alone=True))

@@ -75,15 +75,18 @@ class Seconds(click.ParamType):  # type: ignore[type-arg] # generic only in newe
 
 @dataclass
 class Kept:
-    """What a command has brought about so far, as it is told when it is interrupted.
+    """What a command has brought about so far, as it is told when it is interrupted, and where.
 
     Attributes
     ----------
     words
         The end of the sentence.
+    alone
+        Whether the process is the command's own: it may have others beside it.
     """
 
     words: str = "nothing was written"
+    alone: bool = False
 
 
 class _Terminated(KeyboardInterrupt):
@@ -107,7 +110,7 @@ def say(text: object, *, error: bool = False) -> None:
     click.echo(one_line(text), err=error)
 
 
-def run(command: click.Command, args: list[str] | None = None) -> int:
+def run(command: click.Command, args: list[str] | None = None, *, alone: bool = False) -> int:
     """Run a command and turn what went wrong into one line and an exit code.
 
     Parameters
@@ -116,6 +119,8 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
         The command.
     args
         Its arguments; None means those of the process.
+    alone
+        Whether the process is the command's own.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def run(command: click.Command, args: list[str] | None = None) -> int:
     """
     warnings.showwarning = _show_warning
     verbose = "--verbose" in (sys.argv if args is None else args)
-    kept = Kept()
+    kept = Kept(alone=alone)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # As by itself it ends no process that is the first of its container, and cleans up nothing.
         signal.signal(signal.SIGTERM, _terminate)

@@ -11,7 +11,6 @@ from ._calibration import slippage as slippage
 from ._changes import changes as changes
 from ._forecast import forecast as forecast
 from ._forecast import revenue as revenue
-from ._letters import missing_letters_told as missing_letters_told
 from ._milestones import ageing as ageing
 from ._milestones import milestones as milestones
 from ._panels import by_currency as by_currency

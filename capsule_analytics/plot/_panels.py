@@ -281,9 +281,13 @@ def headed(
 
 def name_panel(board: Board, ax: Axes, currency: str | None, totals: str = "") -> None:
     """Title a panel with its currency, and its totals at the right."""
-    ax.set_title(currency_name(currency), loc="left", weight="bold", color=INK, parse_math=False)
+    # With a place of its own, no draw measures all tick labels to see if one is in its way.
+    place = {"y": 1.0} if board.own else {}
+    ax.set_title(
+        currency_name(currency), **place, loc="left", weight="bold", color=INK, parse_math=False
+    )
     if board.own:
-        ax.set_title(totals, loc="right", size=NOTE_SIZE, color=MUTED, parse_math=False)
+        ax.set_title(totals, **place, loc="right", size=NOTE_SIZE, color=MUTED, parse_math=False)
 
 
 def plural(deals: int) -> str:

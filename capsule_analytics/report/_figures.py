@@ -46,7 +46,7 @@ from ._summed import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from capsule_analytics.projection import Projection
     from capsule_analytics.schema import Pipeline
@@ -471,10 +471,11 @@ class Figures(Summed):
         )
 
     @property
-    def charts(self) -> dict[str, pd.DataFrame]:
-        """Give the tables of all that is summed, and of the targets."""
-        more = {} if self.attainment is None else {"targets": self.attainment}
-        return super().charts | more
+    def charts(self) -> Iterator[tuple[str, tuple[pd.DataFrame, ...]]]:
+        """Give the charts of the targets and of all that is summed."""
+        if self.attainment is not None:
+            yield "targets", (self.attainment,)
+        yield from super().charts
 
     def _categories(self, by: tuple[str, ...]) -> pd.DataFrame:
         placing = self.options.placing() | {"by": by}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from capsule_analytics._drawing import Chart, Drawing
+
 from ._csv import write_csv
 from ._figures import figures_of
 from ._folder import staged
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from capsule_analytics.schema import Pipeline
 
     from ._summed import Summed
-
-_DPI = 144
 
 
 def write_report(pipeline: Pipeline, folder: Path, options: Options | None = None) -> list[Path]:
@@ -48,7 +48,11 @@ def write_report(pipeline: Pipeline, folder: Path, options: Options | None = Non
 
 
 def write_figures(
-    figures: Summed, folder: Path, *, placed: Callable[[], None] | None = None
+    figures: Summed,
+    folder: Path,
+    *,
+    placed: Callable[[], None] | None = None,
+    drawing: Drawing | None = None,
 ) -> list[Path]:
     """Write figures as the files of a report into a folder.
 
@@ -62,6 +66,8 @@ def write_figures(
     placed
         Called when all files are in place: from then on the folder holds this report, whatever
         interrupts the run.
+    drawing
+        What draws the charts; None means that they are drawn here, one after the other.
 
     Returns
     -------
@@ -73,8 +79,11 @@ def write_figures(
         As for `write_report`.
     """
     options = figures.options
+    drawing = Drawing(beside=False) if drawing is None else drawing
     with staged(folder, options.inputs, placed=placed) as staging:
-        _write_charts(figures, staging)
+        if options.formats:
+            for name, tables in figures.charts:
+                drawing.add(Chart(name, tables, options.formats))
         for sheet in figures.sheets:
             path = staging / f"{sheet.file}.csv"
             write_csv(sheet.frame, path, amounts=sheet.amounts, days=sheet.days)
@@ -86,6 +95,9 @@ def write_figures(
             from ._workbook import write_workbook  # noqa: PLC0415 - needs an extra
 
             write_workbook(figures.workbook, staging / "report.xlsx")
+        for drawn in drawing.collect():
+            for suffix, picture in drawn.files.items():
+                (staging / f"{drawn.name}.{suffix}").write_bytes(picture)
         names = sorted(staging.iterdir(), key=lambda path: (_order(path), path.name))
     return [folder / path.name for path in names]
 
@@ -93,20 +105,3 @@ def write_figures(
 def _order(path: Path) -> int:
     """Put charts first, then the report in one file, then the tables."""
     return (*(f".{suffix}" for suffix in FORMATS), ".html", ".xlsx", ".csv").index(path.suffix)
-
-
-def _write_charts(figures: Summed, folder: Path) -> None:
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - a second to import, needed here alone
-
-    from capsule_analytics import plot  # noqa: PLC0415
-    from capsule_analytics.plot import missing_letters_told  # noqa: PLC0415
-
-    if not figures.options.formats:
-        return
-    with missing_letters_told():
-        for name, table in figures.charts.items():
-            beside = (figures.forecast_month,) if name == "projection" else ()
-            figure, _ = getattr(plot, name)(table, *beside)
-            for suffix in figures.options.formats:
-                figure.savefig(folder / f"{name}.{suffix}", dpi=_DPI, bbox_inches="tight")
-            plt.close(figure)

@@ -22,6 +22,8 @@ from ._outlook import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from capsule_analytics.portfolio import OnDay
     from capsule_analytics.schema import Pipeline
 
@@ -180,18 +182,18 @@ class Summed(ABC):
         return None
 
     @property
-    def charts(self) -> dict[str, pd.DataFrame]:
-        """What the charts are drawn from, by the name of their file and of their function.
+    def charts(self) -> Iterator[tuple[str, tuple[pd.DataFrame, ...]]]:
+        """The charts: the name of each, of its files and its function, and what it is drawn from.
 
-        The projection is drawn beside what past months brought, `forecast_month`.
+        The projection comes last, as it takes longest to compute; it is drawn beside what past
+        months brought.
         """
-        charts = {
-            "projection": self.projected,
-            "forecast": self.forecast_total,
-            "revenue": self.revenue_total,
-            "changes": self.changes,
-        }
-        return {name: table for name, table in charts.items() if table is not None}
+        yield "forecast", (self.forecast_total,)
+        yield "revenue", (self.revenue_total,)
+        if self.changes is not None:
+            yield "changes", (self.changes,)
+        if self.projected is not None:
+            yield "projection", (self.projected, self.forecast_month)
 
     @cached_property
     def forecast(self) -> pd.DataFrame:

@@ -17,11 +17,11 @@ FILES = sorted(HOUSE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 # Files that stand beside the wings and that all of them use.
-SHARED = {"_card", "_deals", "_kinds", "_safe_text", "_words"}
+SHARED = {"_card", "_deals", "_drawing", "_kinds", "_safe_text", "_words"}
 
 DRAWS = {
     "plot": "the charts",
-    "report/_report.py": "writes charts and closes them",
+    "_drawing.py": "makes files of charts and closes them",
 }
 
 NETWORK = {"http", "requests", "socket", "socketserver", "smtplib", "ssl", "urllib3", "werkzeug"}

@@ -15,8 +15,8 @@ import pytest
 
 import capsule_analytics as ca
 from capsule_analytics import plot
+from capsule_analytics._drawing import missing_letters_told
 from capsule_analytics.plot import _style
-from capsule_analytics.plot._letters import missing_letters_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -65,7 +65,7 @@ def test_without_a_projection_nothing_is_projected() -> None:
     assert figures.outlook == ()
     assert figures.track_words == ""
     assert not {"projection", "track_record"} & {sheet.file for sheet in figures.sheets}
-    assert "projection" not in figures.charts
+    assert "projection" not in dict(figures.charts)
 
 
 def test_an_account_without_deals_is_reported() -> None:
