@@ -8,6 +8,7 @@ drawn here if anything comes in its way.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import pickle
@@ -220,6 +221,7 @@ def _started() -> subprocess.Popen[bytes] | None:
 
 def serve() -> None:
     """Draw the charts that standard input brings, and write them when it ends."""
+    gc.disable()  # it lives for a second, and what it imports stays
     import matplotlib as mpl  # noqa: PLC0415
 
     mpl.use("agg")

@@ -67,11 +67,12 @@ def load_sample(as_of: date | str | None = None) -> Pipeline:
 def _read(as_of: date | None) -> Pipeline:
     """Read the account once: documentation, tests and notebooks ask for it again and again."""
     v2 = api_of("v2")
-    body = account_path().read_bytes()
-    about = orjson.loads(body)["account"]
+    held = _held()
+    about = held["account"]
     day = date.fromisoformat(about["asOf"])
+    page = orjson.dumps({"opportunities": held["opportunities"]})
     return assemble(
-        [v2.parse_page(body, {}).columns],
+        [v2.parse_page(page, {}).columns],
         **sample_setting(),
         typed=v2.TYPED,
         loaded_at=pd.Timestamp(day, tz="UTC"),
@@ -95,18 +96,24 @@ def copied(kept: Pipeline) -> Pipeline:
     )
 
 
+@lru_cache(maxsize=1)
+def _held() -> dict[str, Any]:
+    """Read the account's file, whose parts are then read as answers of a server."""
+    held: dict[str, Any] = orjson.loads(account_path().read_bytes())
+    return held
+
+
 def sample_setting() -> dict[str, Any]:
     """Return what the sample account is set up with, as `load.assemble` takes it.
 
     Its file has every milestone in one list, where a server has one for each pipeline.
     """
     v2 = api_of("v2")
-    body = account_path().read_bytes()
-    held = orjson.loads(body)
+    held = _held()
     archived = {line["id"] for line in held["pipelines"] if line.get("isDeleted")}
     milestones = [
         {**one, "archived": one["archived"] or one["pipeline_id"] in archived}
-        for one in v2.parse_milestones(body, {})[0]
+        for one in v2.parse_milestones(orjson.dumps({"milestones": held["milestones"]}), {})[0]
     ]
     place = [line["id"] for line in held["pipelines"]]
     milestones.sort(
@@ -114,7 +121,7 @@ def sample_setting() -> dict[str, Any]:
     )
     return {
         "milestones": milestone_frame(milestones, typed=v2.TYPED),
-        "currencies": v2.parse_currencies(body),
+        "currencies": v2.parse_currencies(orjson.dumps({"currencies": held["currencies"]})),
         "lost_reasons": counting_reasons(held["lostReasons"]),
         "usernames": {user["id"]: user["username"] for user in held["users"]},
         "definitions": [definition_of(one) for one in held["fieldDefinitions"]],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from capsule_analytics._deals import owner_names, owners_under
-from capsule_analytics.errors import ArgumentError, missing_extra
+from capsule_analytics.errors import ArgumentError
 from capsule_analytics.schema import TEXT, TIMESTAMP, Pipeline
 
 from ._outcomes import counted, endings, in_order, in_pipeline_order, sightings
@@ -54,8 +54,6 @@ def velocity(pipeline: Pipeline, *, by: str | None = None) -> pd.DataFrame:
     ------
     ArgumentError
         If `by` is not valid.
-    MissingExtraError
-        If scipy is not installed.
 
     Examples
     --------
@@ -128,18 +126,14 @@ def median_days(days: pd.Series, ended: pd.Series) -> float:
     >>> median_days(pd.Series([10, 20, 30, 40]), pd.Series([True, False, True, True]))
     30.0
     """
-    try:
-        from scipy import stats  # noqa: PLC0415 - slow to import, and only this needs it
-    except ImportError as error:
-        raise missing_extra("The sales cycle", "calibration") from error
+    # Not from scipy.stats, which takes longer to import than a report to compute.
     known = days.notna()
-    times = days[known].to_numpy(dtype=np.float64)
-    open_ = ~ended[known].to_numpy(dtype=bool)
-    if open_.all():
-        return float("nan")
-    survival = stats.ecdf(stats.CensoredData.right_censored(times, open_)).sf
+    times = np.sort(days[known].to_numpy(dtype=np.float64))
+    ends, count = np.unique(days[known & ended.astype(bool)], return_counts=True)
+    at_risk = len(times) - np.searchsorted(times, ends)
+    surviving = np.cumprod(1 - count / at_risk)
     # Products of shares that make one half may come out a rounding above it.
-    half = survival.quantiles[survival.probabilities <= 0.5 + 1e-12]
+    half = ends[surviving <= 0.5 + 1e-12]
     return float(half[0]) if len(half) else float("nan")
 
 
@@ -171,8 +165,6 @@ def milestone_steps(snapshots: Sequence[Pipeline], final: Pipeline | None = None
     ------
     ArgumentError
         If there are no snapshots, or one is later than `final`.
-    MissingExtraError
-        If scipy is not installed.
 
     Examples
     --------

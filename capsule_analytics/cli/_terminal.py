@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from capsule_analytics._safe_text import one_line, safe
@@ -56,6 +55,13 @@ def loading(what: str) -> Iterator[Callable[[int], None]]:
     if not console.is_terminal:
         yield lambda _: None
         return
+    from rich.progress import (  # noqa: PLC0415 - where it is shown
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     progress = Progress(
         TextColumn(f"Loading {escape(one_line(what))}"),
         BarColumn(),
@@ -76,6 +82,13 @@ class Projecting:
     """
 
     def __init__(self) -> None:
+        from rich.progress import (  # noqa: PLC0415 - where it is shown
+            BarColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         self._progress = Progress(
             TextColumn("Projecting accounts"),
             BarColumn(),

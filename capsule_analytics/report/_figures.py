@@ -275,17 +275,15 @@ class Figures(Summed):
 
     @cached_property
     def conversion(self) -> pd.DataFrame | None:
-        """How many deals move on from each milestone; None without snapshots or scipy."""
+        """How many deals move on from each milestone; None without snapshots."""
         if not self.options.snapshots:
             return None
-        return where_installed(
-            lambda: calibration.milestone_steps(self.options.snapshots, self.pipeline)
-        )
+        return calibration.milestone_steps(self.options.snapshots, self.pipeline)
 
     @cached_property
-    def velocity(self) -> pd.DataFrame | None:
-        """Win rate, deal size, cycle and velocity by currency; None without scipy."""
-        return where_installed(lambda: calibration.velocity(self.pipeline))
+    def velocity(self) -> pd.DataFrame:
+        """Win rate, deal size, cycle and velocity by currency."""
+        return calibration.velocity(self.pipeline)
 
     @cached_property
     def slippage_by_owner(self) -> pd.DataFrame | None:

@@ -12,6 +12,7 @@ import pytest
 from deals import deals
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from capsule_analytics import calibration
 from capsule_analytics.calibration._velocity import median_days
@@ -128,6 +129,20 @@ class TestMedianDays:
     def test_too_few_closed(self) -> None:
         assert np.isnan(median_days(pd.Series([1.0, 5.0, 6.0]), pd.Series([True, False, False])))
         assert np.isnan(median_days(pd.Series([], dtype=float), pd.Series([], dtype=bool)))
+
+    @given(st.lists(st.tuples(st.integers(-3, 20), st.booleans()), min_size=1, max_size=40))
+    def test_it_is_that_of_scipy(self, rows: list[tuple[int, bool]]) -> None:
+        days = pd.Series([float(day) if day >= 0 else np.nan for day, _ in rows])
+        ended = pd.Series([end for _, end in rows])
+        known = days.notna()
+        if not (known & ended).any():
+            assert np.isnan(median_days(days, ended))
+            return
+        censored = stats.CensoredData.right_censored(days[known], ~ended[known])
+        survival = stats.ecdf(censored).sf
+        half = survival.quantiles[survival.probabilities <= 0.5 + 1e-12]
+        expected = half[0] if len(half) else np.nan
+        assert median_days(days, ended) == pytest.approx(expected, nan_ok=True)
 
     @given(
         st.lists(

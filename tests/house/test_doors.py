@@ -45,6 +45,7 @@ TOUCHES_DISK = {
     "fx/_rates.py": "reads rates from a file",
     "targets.py": "reads targets from a file",
     "sample.py": "reads the sample account that ships with the package",
+    "_drawing.py": "saves charts, to memory",
     "deliver/_message.py": "reads the charts and the page of a report that goes along",
     "cli": "reads the configuration and the token file",
     "sandbox": "reads the account that it serves",
