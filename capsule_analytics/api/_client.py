@@ -292,7 +292,7 @@ class CapsuleClient:
             return {name: [value] for name, value in raw.items()}
 
         asked = list(ids)
-        answers = zip(asked, self._at_once(show, asked), strict=True)
+        answers = zip(asked, self.at_once(show, asked), strict=True)
         return {number: page for number, page in answers if page is not None}
 
     def list_milestones(self) -> list[Record]:
@@ -308,16 +308,21 @@ class CapsuleClient:
             self._milestones = self.fetch_milestones()
         return [typed_record(milestone) for milestone in self._milestones]
 
-    def fetch_milestones(self) -> list[Record]:
+    def fetch_milestones(self, pipelines: Sequence[Record] | None = None) -> list[Record]:
         """Return the raw milestones of every pipeline, asked anew.
 
         Capsule's list of milestones knows one pipeline, so each is asked for its own; the list is
         for servers that know no pipelines, or not this one any more.
+
+        Parameters
+        ----------
+        pipelines
+            As `fetch_pipelines` has just returned them; None asks for them.
         """
         if self.api_version == "v1":
             return self._all_pages(self.api.milestones, self.api.parse_milestones)
-        pipelines = self._pipelines()
-        lists = self._at_once(self._milestones_of, pipelines)
+        pipelines = self.fetch_pipelines() if pipelines is None else pipelines
+        lists = self.at_once(self._milestones_of, pipelines)
         found = [record for listed in lists for record in listed or []]
         if not pipelines:
             found = self._all_pages(self.api.milestones, self.api.parse_milestones)
@@ -329,7 +334,7 @@ class CapsuleClient:
             once.setdefault(_key(record, number), record)
         return list(once.values())
 
-    def _pipelines(self) -> list[Record]:
+    def fetch_pipelines(self) -> list[Record]:
         """Return id, name and whether it is archived of each pipeline, the archived last."""
 
         def named(body: bytes, headers: Mapping[str, str]) -> tuple[list[Record], bool]:
@@ -377,7 +382,7 @@ class CapsuleClient:
             every = self._if_known(_v2.milestones_of_all, self.api.parse_milestones) or []
             found = [record for record in every if record["id"] in missing]
         missing = sorted(set(missing) - {record["id"] for record in found})[:_MOST_ASKED]
-        found += [record for record in self._at_once(self._milestone_of, missing) if record]
+        found += [record for record in self.at_once(self._milestone_of, missing) if record]
         listed = {record["pipeline_id"] for record in known}
         return [
             {
@@ -401,8 +406,8 @@ class CapsuleClient:
             raise
         return found if found["id"] == milestone_id else None
 
-    def _at_once(self, call: Callable[[Any], Any], over: Sequence[Any]) -> list[Any]:
-        """Make several requests at the same time; the first that fails ends them all."""
+    def at_once(self, call: Callable[[Any], Any], over: Sequence[Any]) -> list[Any]:
+        """Make several calls at the same time; the first that fails ends them all."""
         pool = ThreadPoolExecutor(MAX_CONNECTIONS, thread_name_prefix="capsule-reference")
         try:
             done = list(pool.map(call, over))
@@ -450,7 +455,8 @@ class CapsuleClient:
         """
         self._needs_v2()
         return [
-            {**record, "archived": record["id"] in self._archived} for record in self._pipelines()
+            {**record, "archived": record["id"] in self._archived}
+            for record in self.fetch_pipelines()
         ]
 
     def list_lost_reasons(self) -> list[Record]:

@@ -10,7 +10,7 @@ from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from capsule_analytics.errors import CapsuleError
-from capsule_analytics.load import load_changes, load_pipeline
+from capsule_analytics.load import Earlier, load_changes, load_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,11 +84,11 @@ def record(
     alone = nullcontext() if alone is None else alone
     with alone:
         newest, last = _newest(store, client.account, how)
-    pipeline, deleted_ids = _load(client, last, how, progress)
+    pipeline, deleted_ids = _load(client, newest, last, how, progress)
     if pipeline.loaded_at == newest:
         # Servers tell the time in whole seconds, and a store holds one snapshot of a moment.
         sleep(1)
-        pipeline, deleted_ids = _load(client, last, how, progress)
+        pipeline, deleted_ids = _load(client, newest, last, how, progress)
     with alone:
         if deleted_ids is None:
             store.record(pipeline)
@@ -97,10 +97,8 @@ def record(
     return client.account
 
 
-def _newest(
-    store: Store, account: str, how: Loading
-) -> tuple[pd.Timestamp | None, Pipeline | None]:
-    """Return when the last snapshot was taken, and what it holds unless all must be loaded."""
+def _newest(store: Store, account: str, how: Loading) -> tuple[pd.Timestamp | None, Earlier | None]:
+    """Return when the last snapshot was taken, and what is known of it unless all must be loaded."""
     if account not in store.accounts():
         return None, None
     taken = store.snapshots(account)
@@ -108,21 +106,21 @@ def _newest(
     last_full = taken.loc[taken["kind"] == "full", "taken_at"].max()
     if how.full or datetime.now(UTC) - last_full >= timedelta(days=how.full_every):
         return newest, None
-    return newest, store.as_of(newest, account)
+    return newest, Earlier(*store.newest(account))
 
 
 def _load(
     client: CapsuleClient,
-    last: Pipeline | None,
+    newest: pd.Timestamp | None,
+    last: Earlier | None,
     how: Loading,
     progress: Callable[[int], None] | None,
 ) -> tuple[Pipeline, list[int] | None]:
     """Load what changed since the last snapshot and what is gone, or everything and None."""
     v2 = client.api_version == "v2"
     embed = ("tags", "fields", "missingImportantFields") if v2 else ()
-    if last is not None:
-        since = last.loaded_at.to_pydatetime()
-        update = load_changes(client, since, embed=embed, earlier=last)
+    if last is not None and newest is not None:
+        update = load_changes(client, newest.to_pydatetime(), embed=embed, earlier=last)
         # Another milestone configuration may change deals that were not touched.
         if update is not None and update.pipeline.milestones.equals(last.milestones):
             return update

@@ -18,7 +18,7 @@ from capsule_analytics.schema import TEXT, TIMESTAMP
 
 from . import _store_rows as rows
 from ._store_file import connect, default_path, explained, transaction
-from ._store_read import pipeline_at, snapshot_at
+from ._store_read import ids_at, milestones_at, pipeline_at, snapshot_at
 from ._store_write import write
 
 if TYPE_CHECKING:
@@ -226,6 +226,31 @@ class Store:
                     f" is {first:%Y-%m-%d}"
                 )
             return pipeline_at(self._connection, name, snapshot)
+
+    def newest(self, account: str | None = None) -> tuple[pd.Index, pd.DataFrame]:
+        """Tell which deals the newest snapshot holds, without reading them.
+
+        Parameters
+        ----------
+        account
+            Its name; may be left out if the store has one account.
+
+        Returns
+        -------
+        The ids of its deals, ascending, and its milestone configuration, as `as_of` gives them.
+
+        Raises
+        ------
+        HistoryError
+            If there is no such account.
+        """
+        name = self._account(account)
+        with explained(self.path):
+            [(moment,)] = self._connection.execute(
+                "SELECT max(taken_at) FROM snapshots WHERE account = ?", [name]
+            ).fetchall()
+            ids = ids_at(self._connection, name, moment)
+            return ids, milestones_at(self._connection, name, moment)
 
     def pipelines(self, account: str | None = None) -> Iterator[Pipeline]:
         """Read every snapshot of an account back, oldest first.

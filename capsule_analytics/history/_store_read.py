@@ -40,6 +40,7 @@ _SNAPSHOT = f"""
 """  # noqa: S608
 _VALID = "account = $account AND valid_from <= $moment AND (valid_to IS NULL OR valid_to > $moment)"
 _DEALS = f"SELECT {NAMES}, issues FROM opportunities WHERE {_VALID} ORDER BY id"  # noqa: S608
+_IDS = f"SELECT id FROM opportunities WHERE {_VALID} ORDER BY id"  # noqa: S608
 _MILESTONES = f"SELECT * FROM milestones WHERE {_VALID} ORDER BY position"  # noqa: S608
 
 
@@ -49,6 +50,12 @@ def snapshot_at(
     """Return the newest snapshot at or before a moment, or of all if that is None."""
     found = connection.execute(_SNAPSHOT, {"account": account, "moment": moment}).fetchall()
     return Snapshot(*found[0]) if found else None
+
+
+def ids_at(connection: duckdb.DuckDBPyConnection, account: str, moment: datetime) -> pd.Index:
+    """Return the ids of the deals that there were at a moment."""
+    values = {"account": account, "moment": moment}
+    return pd.Index(connection.execute(_IDS, values).fetchnumpy()["id"], dtype="int64", name="id")
 
 
 def milestones_at(

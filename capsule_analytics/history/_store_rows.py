@@ -154,7 +154,8 @@ def issues_from_text(
     """
     rows: list[list[Any]] = orjson.loads(other)
     for key, text in zip(frame.index.tolist(), texts, strict=True):
-        rows += [[key, *finding] for finding in orjson.loads(text)]
+        if text != "[]":  # most have none
+            rows += [[key, *finding] for finding in orjson.loads(text)]
     context = quality.Context(frame, milestones, as_of)
     rows += [list(finding) for finding in quality.run(_BY_DAY, context)]
     rows.sort(key=lambda row: (row[0] is None, row[0] or 0, row[1]))

@@ -144,8 +144,41 @@ class ChangeFeed:
         CompletenessError
             If the account changes from each question to the next.
         """
+        return self._settled(last, self.ask)
+
+    def settle_and_count(self) -> tuple[Changes, int | None] | None:
+        """Settle, and ask meanwhile how many deals the account has.
+
+        That is asked after the first of the two answers that agree, and while the second is waited
+        for: between the two nothing changes, so it is the number of the account that they tell of.
+
+        Returns
+        -------
+        The answer, and the number, None from a server that gives none; None if the server cannot
+        tell what changed.
+
+        Raises
+        ------
+        CompletenessError
+            As `settle` raises it.
+        """
+        total: int | None = None
+        first = True
+
+        def ask() -> Changes | None:
+            nonlocal total, first
+            if first or self._client.api_version == "v1":
+                first = False
+                return self.ask()
+            answer, total = self._client.at_once(lambda call: call(), [self.ask, self._count])
+            return answer
+
+        answer = self._settled(None, ask)
+        return None if answer is None else (answer, total)
+
+    def _settled(self, last: Changes | None, ask: Callable[[], Changes | None]) -> Changes | None:
         for _ in range(_ROUNDS):
-            answer = self.ask()
+            answer = ask()
             if answer is None or (last is not None and answer.agrees(last)):
                 return answer
             last = answer
@@ -153,6 +186,10 @@ class ChangeFeed:
             f"the account changed between each of {_ROUNDS} questions what had changed; try again "
             "when fewer people are working in it"
         )
+
+    def _count(self) -> int | None:
+        """Ask how many deals there are."""
+        return self._client.fetch_page(Query(), self._client.api.FIRST, 1).total
 
     def _changed(self) -> tuple[list[RawColumns], Counter[Row]]:
         """Read the changed records; several pages only if each record is there once, or twice."""

@@ -23,7 +23,7 @@ from ._frame import Assembler, Setting, finish_pipeline, milestone_frame
 from ._select import Choice, Wanted, asked_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import date
 
     from capsule_analytics.api import CapsuleClient, Record
@@ -154,14 +154,16 @@ def _setting(
     client: CapsuleClient,
     assembler: Assembler,
     milestones: list[Record],
-    known: Collection[int] = (),
+    more: Sequence[Record] = (),
 ) -> Setting:
-    """Ask for what explains the opportunities that came."""
+    """Ask for what explains the opportunities that came, beside milestones that are listed or not."""
     typed = client.api.TYPED
     table = milestone_frame(milestones, typed=typed)
     wants = assembler.wants()
-    if table.index.name == "id" and (unknown := (wants.milestones | set(known)) - set(table.index)):
-        more = client.fetch_milestones_by_id(unknown, milestones)
+    if table.index.name == "id":
+        known = {*table.index, *(record["id"] for record in more)}
+        if unknown := wants.milestones - known:
+            more = [*more, *client.fetch_milestones_by_id(unknown, milestones)]
         if more:  # each after the others of its pipeline
             every = [*milestones, *more]
             place = [record.get("pipeline_id") for record in every]
@@ -192,6 +194,21 @@ def counting_reasons(reasons: Sequence[Record]) -> dict[int, bool]:
     }
 
 
+class Earlier(NamedTuple):
+    """What is known of an account from an earlier load.
+
+    Attributes
+    ----------
+    ids
+        Of its opportunities.
+    milestones
+        Its milestone configuration.
+    """
+
+    ids: pd.Index
+    milestones: pd.DataFrame
+
+
 class Update(NamedTuple):
     """What changed in an account since an earlier load.
 
@@ -212,7 +229,7 @@ def load_changes(
     since: datetime,
     *,
     embed: Sequence[str] = (),
-    earlier: Pipeline | None = None,
+    earlier: Earlier | None = None,
 ) -> Update | None:
     """Load what changed since an earlier load, and a little more.
 
@@ -245,10 +262,26 @@ def load_changes(
     shown again. So each that did not change is asked for: what the server shows is there.
     """
     api = client.api
-    milestones = client.fetch_milestones()
+    known: list[int] = []
+    if earlier is not None and earlier.milestones.index.name == "id":
+        known = [key for key in earlier.milestones.index.tolist() if key >= 0]
+    # The first answer tells the server's time. What follows waits for nothing but itself: the
+    # milestones are those of some moment of the load, as they would be before it.
+    v1 = client.api_version == "v1"
+    first = client.fetch_milestones() if v1 else client.fetch_pipelines()
     began = client.transport.server_time or datetime.now(UTC)
-    if (changes := ChangeFeed(client, since, embed).settle()) is None:
+
+    def milestones() -> tuple[list[Record], list[Record]]:
+        listed = first if v1 else client.fetch_milestones(first)
+        return listed, client.fetch_milestones_by_id(known, listed)
+
+    feed = ChangeFeed(client, since, embed)
+    settled, (listed, more) = client.at_once(
+        lambda call: call(), [feed.settle_and_count, milestones]
+    )
+    if settled is None:
         return None
+    changes, total = settled
     doubtful = [key for key in changes.untimed - changes.ids if key >= 0]
     if len(doubtful) > _MOST_DOUBTFUL:
         return None
@@ -256,32 +289,20 @@ def load_changes(
     assembler = Assembler(typed=api.TYPED)
     for page in [*changes.pages, *shown.values()]:
         assembler.add(page)
-    known: list[int] = []
-    if earlier is not None and earlier.milestones.index.name == "id":
-        known = [key for key in earlier.milestones.index.tolist() if key >= 0]
     pipeline = finish_pipeline(
         assembler,
-        _setting(client, assembler, milestones, known),
+        _setting(client, assembler, listed, more),
         loaded_at=pd.Timestamp(began),
         as_of=began.date(),
         account=client.account,
         repeats=True,
     )
     gone = sorted(changes.gone.keys() - changes.ids - shown.keys())
-    if earlier is not None and not _adds_up(client, earlier, pipeline, gone):
-        return None
+    if earlier is not None and total is not None:
+        ids = earlier.ids.union(pipeline.opportunities.index).difference(gone)
+        if total != int((ids >= 0).sum()):
+            return None
     return Update(pipeline, gone)
-
-
-def _adds_up(
-    client: CapsuleClient, earlier: Pipeline, changed: Pipeline, gone: Sequence[int]
-) -> bool:
-    """Compare the number of deals with the one that the server gives, where it gives one."""
-    if client.api_version == "v1":
-        return True
-    total = client.fetch_page(Query(), client.api.FIRST, 1).total
-    ids = earlier.opportunities.index.union(changed.opportunities.index).difference(gone)
-    return total is None or total == int((ids >= 0).sum())
 
 
 def _currencies(client: CapsuleClient) -> list[str]:

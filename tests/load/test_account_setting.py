@@ -25,7 +25,7 @@ from facts_server import TOKEN, FactsServer, serving
 
 import capsule_analytics as ca
 from capsule_analytics.errors import ApiError, ArgumentError
-from capsule_analytics.load import load_changes, select, verify
+from capsule_analytics.load import Earlier, load_changes, select, verify
 from capsule_analytics.sandbox import Sandbox
 from capsule_analytics.sandbox.quirks import Quirks as Switches
 
@@ -321,8 +321,9 @@ def test_what_changed_leaves_a_restricted_deal_only_if_it_is_shown(
 
 def test_changes_are_told_with_the_same_milestones(facts: Facts, loaded: ca.Pipeline) -> None:
     """Deleted ones too, which none of the changed deals may refer to."""
+    known = Earlier(loaded.opportunities.index, loaded.milestones)
     with serving(facts) as server, client_of(server) as client:
-        update = load_changes(client, datetime(2026, 3, 1, tzinfo=UTC), earlier=loaded)
+        update = load_changes(client, datetime(2026, 3, 1, tzinfo=UTC), earlier=known)
     assert update is not None
     pd.testing.assert_frame_equal(update.pipeline.milestones, loaded.milestones)
 
