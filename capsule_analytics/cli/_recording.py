@@ -98,7 +98,7 @@ def record(
 
 
 def _newest(store: Store, account: str, how: Loading) -> tuple[pd.Timestamp | None, Earlier | None]:
-    """Return when the last snapshot was taken, and what is known of it unless all must be loaded."""
+    """Return when the last snapshot was taken, and what it holds unless all must be loaded."""
     if account not in store.accounts():
         return None, None
     taken = store.snapshots(account)

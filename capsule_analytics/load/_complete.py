@@ -170,6 +170,7 @@ class ChangeFeed:
             if first or self._client.api_version == "v1":
                 first = False
                 return self.ask()
+            answer: Changes | None
             answer, total = self._client.at_once(lambda call: call(), [self.ask, self._count])
             return answer
 

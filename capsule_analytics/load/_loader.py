@@ -156,7 +156,7 @@ def _setting(
     milestones: list[Record],
     more: Sequence[Record] = (),
 ) -> Setting:
-    """Ask for what explains the opportunities that came, beside milestones that are listed or not."""
+    """Ask for what explains the opportunities that came, beside milestones, listed and more."""
     typed = client.api.TYPED
     table = milestone_frame(milestones, typed=typed)
     wants = assembler.wants()

@@ -73,6 +73,17 @@ def test_the_sample_comes_back_as_it_was_recorded(store: history.Store) -> None:
     assert frame["status"].cat.categories.tolist() == ["open", "won", "lost"]
 
 
+def test_what_the_newest_snapshot_holds_is_told_without_reading_it(store: history.Store) -> None:
+    store.record(on_day(0, {"id": 3}, {"id": 1}))
+    store.record(on_day(1, {"id": 7}, {"id": 3}))
+    ids, milestones = store.newest()
+    read = store.as_of(FIRST + timedelta(days=1))
+    pd.testing.assert_index_equal(ids, read.opportunities.index)
+    pd.testing.assert_frame_equal(milestones, read.milestones)
+    with pytest.raises(HistoryError, match="no account 'other'"):
+        store.newest("other")
+
+
 def test_every_snapshot_of_the_sample_history_comes_back(store: history.Store) -> None:
     days = history.sample_history()
     for pipeline in days:
