@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ._client import CapsuleClient
 from ._client import api_of as api_of
-from ._deadline import DeadlineAdapter as DeadlineAdapter
+from ._protocol import MAX_CONNECTIONS as MAX_CONNECTIONS
+from ._protocol import USER_AGENT as USER_AGENT
 from ._protocol import Api as Api
 from ._protocol import Deleted as Deleted
 from ._protocol import Field as Field
@@ -13,10 +14,8 @@ from ._protocol import Query as Query
 from ._protocol import RawColumns as RawColumns
 from ._protocol import Record as Record
 from ._protocol import field_keys as field_keys
+from ._protocol import is_loopback as is_loopback
 from ._records import as_utc as as_utc
-from ._transport import MAX_CONNECTIONS as MAX_CONNECTIONS
-from ._transport import USER_AGENT as USER_AGENT
-from ._transport import is_loopback as is_loopback
 from ._v2 import definition_of as definition_of
 
 __all__ = [

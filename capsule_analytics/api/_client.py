@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from capsule_analytics.errors import ApiError, ArgumentError, CompletenessError
 
 from . import _v1, _v2
-from ._protocol import Deleted, Page, Query, Record, Request, TooManyValuesError
+from ._protocol import MAX_CONNECTIONS, Deleted, Page, Query, Record, Request, TooManyValuesError
 from ._records import as_utc, exact_amount, typed_record
-from ._transport import MAX_CONNECTIONS, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -88,6 +87,8 @@ class CapsuleClient:
         max_wait: float = 3600.0,
         on_wait: Callable[[datetime], None] | None = None,
     ) -> None:
+        from ._transport import Transport  # noqa: PLC0415 - requests, which the sample needs not
+
         possible = account and account.isascii() and account.replace("-", "").isalnum()
         if not base_url and not possible:
             raise ArgumentError(

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
+from capsule_analytics import __version__
 from capsule_analytics.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+MAX_CONNECTIONS = 8
+"""Requests that may be under way at the same time."""
+USER_AGENT = f"capsule-analytics/{__version__}"
 
 RawColumns = dict[str, list[Any]]
 """One page of opportunities: a list a raw column, all of one length, None where absent."""
@@ -232,3 +239,12 @@ def wire_text(value: object) -> str:
     if isinstance(value, date):
         return value.isoformat()
     return str(value)
+
+
+def is_loopback(root: str) -> bool:
+    """Tell whether a URL leads to this machine itself."""
+    host = urlsplit(root).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -6,7 +6,6 @@ in `_rate_limit`, the wall clock of an answer in `_deadline`.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import math
 import threading
@@ -24,7 +23,8 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError, NameResolutionError
 from urllib3.util import Timeout
 
-from capsule_analytics import __version__
+from capsule_analytics import _deadline
+from capsule_analytics._deadline import DeadlineAdapter, TooLargeError
 from capsule_analytics._safe_text import keep_secret, safe
 from capsule_analytics.errors import (
     ApiError,
@@ -36,9 +36,7 @@ from capsule_analytics.errors import (
     TransportError,
 )
 
-from . import _deadline
-from ._deadline import DeadlineAdapter, TooLargeError
-from ._protocol import TooManyValuesError
+from ._protocol import MAX_CONNECTIONS, USER_AGENT, TooManyValuesError, is_loopback
 from ._rate_limit import Queue, retry_after, server_time
 
 if TYPE_CHECKING:
@@ -49,14 +47,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_CONNECTIONS = 8
 TRIES = 5
 BACKOFF: tenacity.wait.wait_base = tenacity.wait_exponential(0.5, max=20) + tenacity.wait_random(
     0, 0.5
 )
 LONGEST = 86_400.0
 """Most seconds that a time limit may have; the request limit is counted by the hour."""
-USER_AGENT = f"capsule-analytics/{__version__}"
 
 _TRANSIENT = frozenset({502, 503, 504})
 _TOO_MANY = 429
@@ -437,12 +433,3 @@ def _check_url(root: str) -> None:
         raise ArgumentError(
             f"{parts.hostname}: plain http would show the token to the network; use https"
         )
-
-
-def is_loopback(root: str) -> bool:
-    """Tell whether a URL leads to this machine itself."""
-    host = urlsplit(root).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -11,8 +11,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
-from requests.structures import CaseInsensitiveDict
-from requests.utils import parse_header_links
 
 from capsule_analytics import schema
 from capsule_analytics.errors import ArgumentError, DataError
@@ -528,6 +526,11 @@ def definition_of(record: Mapping[str, Any]) -> Field:
 
 def _more(headers: Mapping[str, str], received: int) -> bool | None:
     """Tell whether more follow; None where the server does not say."""
+    if not headers:
+        return None if received else False
+    from requests.structures import CaseInsensitiveDict  # noqa: PLC0415 - not for the sample
+    from requests.utils import parse_header_links  # noqa: PLC0415
+
     headers = cast("Mapping[str, str]", CaseInsensitiveDict(headers))
     if (said := headers.get("X-Pagination-Has-More")) is not None:
         return said.strip().lower() == "true"

@@ -12,8 +12,9 @@ import requests
 from urllib3.exceptions import HTTPError
 from urllib3.util import Timeout
 
+from capsule_analytics._deadline import DeadlineAdapter
 from capsule_analytics._safe_text import keep_secret, safe
-from capsule_analytics.api import USER_AGENT, DeadlineAdapter, is_loopback
+from capsule_analytics.api import USER_AGENT, is_loopback
 from capsule_analytics.errors import ArgumentError, DeliveryError
 
 if TYPE_CHECKING:

@@ -282,7 +282,7 @@ def headed(
 def name_panel(board: Board, ax: Axes, currency: str | None, totals: str = "") -> None:
     """Title a panel with its currency, and its totals at the right."""
     # With a place of its own, no draw measures all tick labels to see if one is in its way.
-    place = {"y": 1.0} if board.own else {}
+    place: dict[str, Any] = {"y": 1.0} if board.own else {}
     ax.set_title(
         currency_name(currency), **place, loc="left", weight="bold", color=INK, parse_math=False
     )

@@ -12,7 +12,7 @@ import requests
 from raw_server import HEAD, raw_server, says, trickles
 
 import capsule_analytics as ca
-from capsule_analytics.api import _deadline
+from capsule_analytics import _deadline
 from capsule_analytics.errors import CapsuleError, DataError, TransportError
 
 TIMEOUT = 0.3

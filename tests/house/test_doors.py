@@ -17,7 +17,7 @@ FILES = sorted(HOUSE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 
 # Files that stand beside the wings and that all of them use.
-SHARED = {"_card", "_deals", "_drawing", "_kinds", "_safe_text", "_words"}
+SHARED = {"_card", "_deadline", "_deals", "_drawing", "_kinds", "_safe_text", "_words"}
 
 DRAWS = {
     "plot": "the charts",
@@ -27,6 +27,7 @@ DRAWS = {
 NETWORK = {"http", "requests", "socket", "socketserver", "smtplib", "ssl", "urllib3", "werkzeug"}
 # A wing, or a file of it, and why it may.
 SPEAKS_HTTP = {
+    "_deadline.py": "holds a connection to its time",
     "api": "the client",
     "sandbox": "the server",
     "deliver": "sends a report",

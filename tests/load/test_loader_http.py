@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from sandbox_account import account, deal
 
 import capsule_analytics as ca
-from capsule_analytics.api import _deadline, _transport
+from capsule_analytics import _deadline
+from capsule_analytics.api import _transport
 from capsule_analytics.errors import (
     ApiError,
     ArgumentError,
