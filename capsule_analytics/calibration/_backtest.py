@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from capsule_analytics import projection
 from capsule_analytics._deals import Placing
 from capsule_analytics.errors import ArgumentError
 from capsule_analytics.risk import NOTHING, Distribution
@@ -340,6 +339,8 @@ def _origins(
     last = max((number for number, months in enumerate(scored) if months), default=-1)
     models: Iterator[Projection] | None = None
     if "projection" in methods and last >= 0:
+        from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
+
         models = projection.rolling(ordered[: last + 1])
     before: list[Origin] = []
     for number, snapshot in enumerate(ordered[: last + 1]):

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from capsule_analytics import projection
 from capsule_analytics._deals import NEEDED, Placing
 from capsule_analytics.errors import ArgumentError, NoProjectionError
-from capsule_analytics.projection import COLUMNS, LONGEST, Share, total_of_shares
 from capsule_analytics.schema import TEXT, Pipeline
 
 from ._read import LeftOut, Reading, Result, gathered
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from capsule_analytics._deals import Period
-    from capsule_analytics.projection import Group, Lesson, Prior, Projected
+    from capsule_analytics.projection import Group, Lesson, Prior, Projected, Share
 
     from ._files import Unit
     from ._table import OnDay
@@ -122,6 +120,8 @@ class Asked:
         pooled: bool,
     ) -> Asked:
         """Choose the periods in which the months after a day lie."""
+        from capsule_analytics.projection import LONGEST  # noqa: PLC0415 - only where it is wanted
+
         if not isinstance(months, int | np.integer) or not 1 <= months <= LONGEST:
             raise ArgumentError(f"months must be 1 to {LONGEST}, not {months!r}")
         now = np.datetime64(day + timedelta(days=1), "M")
@@ -204,6 +204,8 @@ def _project(
     pipelines: Sequence[Pipeline], asked: Asked, priors: Mapping[str, Prior], usual: Prior
 ) -> Done:
     """Project an account, from its own prior if it taught and from the usual one if not."""
+    from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
+
     prior = priors.get(pipelines[-1].account, usual)
     model = projection.fit(pipelines, prior=prior)
     rows = []
@@ -212,7 +214,9 @@ def _project(
             for currency in model.currencies:
                 law = model.distribution(*span.days(bucket), currency)
                 kind = str(span.placing.period)
-                rows.append(Row(kind, bucket, currency, asked.figures(law), Share.of(law)))
+                rows.append(
+                    Row(kind, bucket, currency, asked.figures(law), projection.Share.of(law))
+                )
     basis = model.basis
     about = Basis(
         model.account, model.as_of, basis.deals, basis.ended, basis.won, basis.snapshots,
@@ -240,6 +244,8 @@ def project(
     progress
         Told how many of how many steps are done.
     """
+    from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
+
     chosen = {unit.account: unit for unit in day.chosen}
     days = {
         name: _month_ends(list(of_account))
@@ -248,7 +254,7 @@ def project(
     }
     largest = sorted(chosen.values(), key=lambda unit: (-unit.size, unit.account))[:_TEACHERS]
     looked = max(unit.day for unit in chosen.values())
-    wanted = list(dict.fromkeys(("value", *NEEDED, *COLUMNS)))
+    wanted = list(dict.fromkeys(("value", *NEEDED, *projection.COLUMNS)))
     reading = Reading(day.place, _nothing, ("id", *wanted), day.conversion, whole=True)
     teach = Each(reading, partial(projection.lesson, day=looked))
     lessons: list[Lesson] = []
@@ -472,6 +478,8 @@ class GroupProjection:
 
     def _sum(self, span: Span, bucket: int, currency: str) -> Projected:
         """Sum a period and currency over the accounts."""
+        from capsule_analytics.projection import total_of_shares  # noqa: PLC0415 - as above
+
         key = str(span.placing.period), bucket, currency
         if key not in self._sums:
             shares = [row.share for one in self._done for row in one.rows if row[:3] == key]

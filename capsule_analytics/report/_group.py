@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from capsule_analytics import calibration, forecast, history, projection
+from capsule_analytics import calibration, forecast, history
 from capsule_analytics._deals import Placing, alike, sums
 from capsule_analytics._words import counted
 from capsule_analytics.errors import NoProjectionError
@@ -144,6 +144,8 @@ class GroupFigures(Summed):
         months, record = self.projected_by_account, self.track_by_account
         if self.projection is None or months is None or record is None:
             return {}
+        from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
+
         quarters = _of_each(self.projection.by_month("quarter"))
         now, at = _first(months), _first(quarters)
         past = self._forecast((self.whose,), period="quarter", target=None, ranges=False)
@@ -487,6 +489,8 @@ class GroupFigures(Summed):
         none = "no track record of the group yet"
         if self.track_by_account is None:
             return none
+        from capsule_analytics import projection  # noqa: PLC0415 - only where it is wanted
+
         rows = in_currency(self.track_by_account, currency)
         if len(rows) < projection.FEWEST_MONTHS:
             return none
