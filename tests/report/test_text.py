@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capsule_analytics.report._csv import write_csv
-from capsule_analytics.report._text import readable, without_formulas
+from capsule_analytics.report._text import _FORMULA, readable, without_formulas
 from capsule_analytics.report._workbook import write_workbook
 
 if TYPE_CHECKING:
@@ -74,6 +74,12 @@ def test_text_comes_back_but_for_what_was_made_harmless(text: str) -> None:
     kept = without_formulas(text)
     assert without_formulas(kept) == kept
     assert kept.replace("'", "") == readable(text).replace("'", "")
+
+
+@given(st.text(alphabet=st.sampled_from("ab1 ;=+-@\t\n\r\x00\u200b\u207a\uff1d²é"), max_size=6))
+@settings(max_examples=300)
+def test_what_is_taken_for_harmless_at_a_glance_is_so(text: str) -> None:
+    assert without_formulas(text) == _FORMULA.sub("'", readable(text))
 
 
 def test_words_stay_as_they_are() -> None:
