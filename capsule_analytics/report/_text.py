@@ -61,7 +61,7 @@ def without_formulas(text: str) -> str:
     >>> without_formulas("Phase 2 - 50 % up")
     'Phase 2 - 50 % up'
     """
-    # Nearly every text: nothing unseen in it, its start is no formula's, and no cell comes after it.
+    # Nearly every text: nothing unseen in it, no formula at its start, no cell after it.
     if text.isprintable() and text[:1].isalnum() and ";" not in text:
         return text
     return _FORMULA.sub("'", readable(text))
