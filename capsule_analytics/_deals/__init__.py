@@ -9,6 +9,7 @@ from ._people import owners_under as owners_under
 from ._placing import CALIBRATED as CALIBRATED
 from ._placing import FIELD as FIELD
 from ._placing import NEEDED as NEEDED
+from ._placing import UNDATED as UNDATED
 from ._placing import Overdue as Overdue
 from ._placing import Period as Period
 from ._placing import Placing as Placing
@@ -29,11 +30,11 @@ from ._sums import MEASURES as MEASURES
 from ._sums import REST as REST
 from ._sums import add as add
 from ._sums import alike as alike
-from ._sums import by_day as by_day
 from ._sums import coarser as coarser
 from ._sums import combine as combine
 from ._sums import split as split
 from ._sums import sums as sums
+from ._sums import sums_by as sums_by
 
 if TYPE_CHECKING:
     from ._sources import Deals as Deals

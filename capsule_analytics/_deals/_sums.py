@@ -6,8 +6,8 @@ order of its terms in the last digits, which may tip a half cent. Amounts are th
 two numbers: their whole units, which floats add exactly up to 2**53, and the rests, which are so
 small that what is lost in adding them reaches no cent.
 
-An engine sums by calendar day, which every engine can group by as it stands. Years and months are
-made of the days that are left, some thousands at most.
+An engine sums a forecast by calendar day, which every engine can group by as it stands. Years and
+months are made of the days that are left, some thousands at most.
 """
 
 from __future__ import annotations
@@ -61,28 +61,25 @@ def split(name: str, amounts: NDArray[np.float64]) -> dict[str, NDArray[np.float
     return {name: whole, f"{name}{REST}": amounts - whole}
 
 
-def by_day(deals: Lazy, placing: Placing, more: Sequence[str] = ()) -> pd.DataFrame:
-    """Sum placed deals by close day: what every engine does for itself.
+def sums_by(rows: Lazy, keys: Sequence[str]) -> pd.DataFrame:
+    """Sum placed deals by some of their columns: what every engine does for itself.
 
     Parameters
     ----------
-    deals
-        The columns of ``placing.columns``, in plain types.
-    placing
-        How deals are placed.
-    more
-        Further columns to group by, beside those of `placing`.
+    rows
+        Deals as `Placing.rows` returns them, with further columns as the caller likes.
+    keys
+        The columns to group by, ``won`` among them.
 
     Returns
     -------
-    ``close`` (naive days), ``currency``, the groups, ``won``, ``overdue``, those of `more`; then
-    ``deals`` and, each with its rest, ``tcv`` and ``weighted`` (TCV times probability, also of won
-    deals). A TCV or a probability that is not known adds nothing.
+    The keys, in the engine's own types, then ``deals`` and, each with its rest, ``tcv`` and
+    ``weighted`` (TCV times probability, also of won deals). A TCV or a probability that is not
+    known adds nothing.
     """
-    keys = ["close", "currency", *placing.groups, "won", "overdue", *more]
     weighted = nw.col("tcv") * nw.col("probability")
     amounts = {"tcv": nw.col("tcv"), "weighted": weighted}
-    rows = placing.rows(deals, more).with_columns(
+    rows = rows.with_columns(
         part.alias(name)
         for key, amount in amounts.items()
         for name, part in (
@@ -91,15 +88,12 @@ def by_day(deals: Lazy, placing: Placing, more: Sequence[str] = ()) -> pd.DataFr
         )
     )
     names = [f"{key}{ending}" for key in amounts for ending in ("", REST)]
-    summed = rows.group_by(keys, drop_null_keys=False).agg(
+    summed = rows.group_by(*keys, drop_null_keys=False).agg(
         nw.len().alias("deals"), *(nw.col(f"_{name}").sum().alias(name) for name in names)
     )
     table = collected(summed)
     table[names] = table[names].astype(np.float64).fillna(0.0)
-    table["deals"] = table["deals"].astype(np.int64)
-    return table.astype(
-        {"won": bool, "overdue": bool, **dict.fromkeys(("currency", *placing.groups), TEXT)}
-    )
+    return table.astype({"deals": np.int64, "won": bool})
 
 
 def collected(frame: Lazy) -> pd.DataFrame:
@@ -113,7 +107,8 @@ def collected(frame: Lazy) -> pd.DataFrame:
             table = pd.DataFrame({name: found[name].to_numpy() for name in found.columns})
         case _:
             table = native
-    table["close"] = pd.to_datetime(table["close"]).astype("datetime64[us]")
+    if "close" in table:
+        table["close"] = pd.to_datetime(table["close"]).astype("datetime64[us]")
     return table.reset_index(drop=True)
 
 
@@ -131,22 +126,27 @@ def sums(deals: Lazy, placing: Placing) -> pd.DataFrame:
     -------
     ``bucket``, ``currency``, the groups, `MEASURES` but the expected value, amounts with rests.
     """
-    table = by_day(deals, placing)
-    open_, late = ~table["won"], table["overdue"]
-    table["bucket"] = placing.buckets(table["close"].to_numpy())
-    measured = table[["bucket", "currency", *placing.groups]]
-    for kind, counts in (("open", open_), ("won", table["won"]), ("overdue", late)):
-        measured = measured.assign(**{f"{kind}_deals": table["deals"].where(counts, 0)})
-    for name, counts, amount in (
-        ("open_value", open_, "tcv"),
-        ("weighted_value", open_, "weighted"),
-        ("won_value", table["won"], "tcv"),
-        ("overdue_value", late, "tcv"),
-        ("overdue_weighted", late, "weighted"),
-    ):
-        for ending in ("", REST):
-            measured[f"{name}{ending}"] = table[f"{amount}{ending}"].where(counts, 0.0)
-    return add([measured])
+    keys = ["currency", *placing.groups]
+    table = sums_by(placing.rows(deals), ["close", *keys, "won", "overdue"])
+    won, late = table["won"].to_numpy(), table["overdue"].to_numpy(dtype=bool)
+    measured = table[keys].astype(TEXT)
+    measured.insert(0, "bucket", placing.buckets(table["close"].to_numpy()))
+    taken = {
+        "open_deals": ("deals", ~won),
+        "won_deals": ("deals", won),
+        "overdue_deals": ("deals", late),
+        "open_value": ("tcv", ~won),
+        "weighted_value": ("weighted", ~won),
+        "won_value": ("tcv", won),
+        "overdue_value": ("tcv", late),
+        "overdue_weighted": ("weighted", late),
+    }
+    columns = {
+        f"{name}{ending}": np.where(counts, table[f"{amount}{ending}"], 0)
+        for name, (amount, counts) in taken.items()
+        for ending in ("", REST)[: 1 if amount == "deals" else 2]
+    }
+    return add([measured.assign(**columns)])
 
 
 def alike(deals: Lazy, placing: Placing) -> pd.DataFrame:
@@ -202,10 +202,16 @@ def combine(parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     -------
     One table, sorted by its keys, missing keys last.
     """
-    table = add(parts)
-    for name in [name for name in table.columns if name.endswith(REST)]:
-        table[name.removesuffix(REST)] += table.pop(name)
-    table["expected_value"] = table["won_value"] + table["weighted_value"]
-    measures = [name for name in MEASURES if name in table.columns]
-    keys = [name for name in table.columns if name not in MEASURES]
-    return table[[*keys, *measures]].sort_values(keys, na_position="last", ignore_index=True)
+    first, *others = parts
+    table = add([first, *others]) if others else first  # one part has been added up already
+    summed = {
+        name: table[name].to_numpy() + table[f"{name}{REST}"].to_numpy()
+        if f"{name}{REST}" in table
+        else table[name].to_numpy()
+        for name in MEASURES
+        if name in table
+    }
+    summed["expected_value"] = summed["won_value"] + summed["weighted_value"]
+    keys = [name for name in table.columns if name.removesuffix(REST) not in MEASURES]
+    shown = table[keys].assign(**{name: summed[name] for name in MEASURES if name in summed})
+    return shown.sort_values(keys, na_position="last", ignore_index=True)

@@ -20,15 +20,16 @@ import pandas as pd
 
 from capsule_analytics._deals import (
     REST,
+    UNDATED,
     Overdue,
     Period,
     Placing,
     Probability,
     add,
     add_up,
-    by_day,
     combine,
     split,
+    sums_by,
     table_of,
 )
 from capsule_analytics.schema import DURATION_BASES, TEXT
@@ -57,6 +58,7 @@ _MONTHS_A_UNIT = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 _DAYS_A_UNIT = {"DAY": 1, "WEEK": 7}
 _DURATION = ("duration_basis", "duration")
 _LARGE = 2.0**26  # from here on a sum in one float might tip a half cent
+_EPOCH = 1970
 _BITS = 61  # of a 64-bit integer, leaving room for the sign and for rounding
 
 
@@ -120,7 +122,8 @@ def revenue_schedule(
 def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:
     """Sum what is earned by bucket, currency and group: a part that `add` adds up.
 
-    Deals that close on one day and run alike are earned alike, so that their sum is spread.
+    Deals that close in one month (where they are earned by days, on one day) and run alike are
+    earned alike, so that their sum is spread.
 
     Parameters
     ----------
@@ -134,24 +137,32 @@ def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:
     ``bucket``, ``currency``, the groups, `AMOUNTS` but the expected value, each with its rest.
     """
     vast = (nw.col("tcv").abs() >= LARGEST_AMOUNT).fill_null(value=False)
-    table = by_day(deals.with_columns(vast.alias("vast")), placing, (*_DURATION, "vast"))
+    keys = ["currency", *placing.groups]
+    close, by_days = nw.col("close"), nw.col("duration_basis").is_in(list(_DAYS_A_UNIT))
+    rows = placing.rows(deals.with_columns(vast.alias("vast")), (*_DURATION, "vast")).with_columns(
+        (12 * (close.dt.year() - _EPOCH) + close.dt.month() - 1).alias("month"),
+        nw.when(by_days).then(close.dt.day()).otherwise(1).alias("day"),
+    )
+    table = sums_by(rows, ["month", "day", *keys, "won", *_DURATION, "vast"])
     # Of a large sum the whole units and the rest are spread each by itself, to lose no digit.
     large = np.flatnonzero(table["tcv"].abs().to_numpy() >= _LARGE)
     tcv, weighted = (
         np.concatenate([_whole(table, name, large), table[f"{name}{REST}"].to_numpy()[large]])
         for name in ("tcv", "weighted")
     )
-    table = table.iloc[np.concatenate([np.arange(len(table)), large])].reset_index(drop=True)
-    close = table["close"].to_numpy().astype("datetime64[D]")
-    month = close.astype("datetime64[M]")
+    if len(large):
+        table = table.iloc[np.concatenate([np.arange(len(table)), large])].reset_index(drop=True)
+    months = table["month"].to_numpy(dtype=np.float64, na_value=np.nan)
+    dated = ~np.isnan(months)
+    month = np.full(len(table), UNDATED)
+    month[dated] = months[dated]
     won = table["won"].to_numpy()
     units, daily = _units(table["duration_basis"], table["duration"])
     fits = (units > 1) & (units <= np.where(daily, 30 * LONGEST_MONTHS, LONGEST_MONTHS))
-    fits &= ~np.isnat(close) & ~table["vast"].to_numpy(dtype=bool)
+    fits &= dated & ~table["vast"].to_numpy(dtype=bool)
     # Positions, since a mask is slow to apply again and again.
     kept, spread = np.flatnonzero(~fits), np.flatnonzero(fits)
 
-    keys = ["currency", *placing.groups]
     amounts = {
         "open_value": np.where(won, 0.0, tcv),
         "weighted_value": np.where(won, 0.0, weighted),
@@ -165,18 +176,22 @@ def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:
             for column, values in split(name, all_values[kept]).items()
         }
     )
-    whole.insert(0, "bucket", placing.buckets(month[kept]))
+    whole.insert(0, "bucket", placing.of_months(month[kept]))
     parts = [whole]
     if len(spread):
         parts.append(
             _spread_amounts(
                 table[keys].iloc[spread],
-                _spans(close[spread], month[spread], units[spread].astype(np.int64), daily[spread]),
+                _spans(
+                    month[spread],
+                    table["day"].to_numpy()[spread].astype(np.int64),
+                    units[spread].astype(np.int64),
+                    daily[spread],
+                ),
                 {name: values[spread] for name, values in amounts.items()},
             )
         )
-        months = parts[1].pop("month").to_numpy().astype("datetime64[M]")
-        parts[1].insert(0, "bucket", placing.buckets(months))
+        parts[1].insert(0, "bucket", placing.of_months(parts[1].pop("month").to_numpy()))
     return add(part.astype(dict.fromkeys(keys, TEXT)) for part in parts)
 
 
@@ -220,23 +235,19 @@ def _units(basis: pd.Series, duration: pd.Series) -> tuple[Floats, NDArray[np.bo
     return units, (days_a_unit > 0)[codes]
 
 
-def _spans(
-    close: NDArray[np.datetime64],
-    month: NDArray[np.datetime64],
-    units: Integers,
-    daily: NDArray[np.bool_],
-) -> _Spans:
-    """Find from when until when deals run that close on days in months."""
-    first = month.astype(np.int64)
-    last = first + units - 1
+def _spans(month: Integers, day: Integers, units: Integers, daily: NDArray[np.bool_]) -> _Spans:
+    """Find from when until when deals run that close on days of months, the first being 1."""
     first_days, last_days = np.ones((2, len(units)), dtype=np.int64)
+    last = month + units - 1
     at = np.flatnonzero(daily)
-    end = close[at] + units[at]
+    months = month[at].astype("datetime64[M]")
+    close = months.astype("datetime64[D]") + (day[at] - 1)
+    end = close + units[at]
     end_month = (end - 1).astype("datetime64[M]")
     last[at] = end_month.astype(np.int64)
-    first_days[at] = ((month[at] + 1).astype("datetime64[D]") - close[at]).astype(np.int64)
+    first_days[at] = ((months + 1).astype("datetime64[D]") - close).astype(np.int64)
     last_days[at] = (end - end_month.astype("datetime64[D]")).astype(np.int64)
-    return _Spans(daily, units, first, last, first_days, last_days)
+    return _Spans(daily, units, month, last, first_days, last_days)
 
 
 def _spread_amounts(keys: pd.DataFrame, spans: _Spans, amounts: dict[str, Floats]) -> pd.DataFrame:
