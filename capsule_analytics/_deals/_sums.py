@@ -88,12 +88,44 @@ def sums_by(rows: Lazy, keys: Sequence[str]) -> pd.DataFrame:
         )
     )
     names = [f"{key}{ending}" for key in amounts for ending in ("", REST)]
+    native: Any = nw.to_native(rows)
+    if isinstance(native, pd.DataFrame):
+        return _grouped(native, keys, names)
     summed = rows.group_by(*keys, drop_null_keys=False).agg(
         nw.len().alias("deals"), *(nw.col(f"_{name}").sum().alias(name) for name in names)
     )
     table = collected(summed)
     table[names] = table[names].astype(np.float64).fillna(0.0)
     return table.astype({"deals": np.int64, "won": bool})
+
+
+def _grouped(rows: pd.DataFrame, keys: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    """Group a pandas frame, in less than half the time of its own group-by if groups are many."""
+    group, size = np.zeros(len(rows), dtype=np.int64), 1
+    for key in keys:
+        codes, values = pd.factorize(rows[key], use_na_sentinel=False)
+        if size * len(values) >= 2**63:
+            group, found = pd.factorize(group)
+            size = len(found)
+        group, size = group * len(values) + codes, size * len(values)
+    # Numbers of half the width are hashed in half the time.
+    group, found = pd.factorize(group.astype(np.int32) if size < 2**31 else group)
+    some = np.empty(len(found), dtype=np.intp)
+    some[group] = np.arange(len(rows))
+    table = rows[list(keys)].iloc[some].reset_index(drop=True).astype({"won": bool})
+    table["deals"] = np.bincount(group, minlength=len(found))
+    # Rests are summed as whole numbers, exactly, of a unit as small as that many of them allow.
+    bits = 62 - len(rows).bit_length()
+    for name in names:
+        amounts = rows[f"_{name}"].to_numpy()
+        known = np.where(np.isnan(amounts), 0.0, amounts)
+        if name.endswith(REST):
+            total = np.zeros(len(found), dtype=np.int64)
+            np.add.at(total, group, np.rint(np.ldexp(known, bits)).astype(np.int64))
+            table[name] = np.ldexp(total.astype(np.float64), -bits)
+        else:
+            table[name] = np.bincount(group, known, minlength=len(found))
+    return table
 
 
 def collected(frame: Lazy) -> pd.DataFrame:
@@ -142,7 +174,7 @@ def sums(deals: Lazy, placing: Placing) -> pd.DataFrame:
         "overdue_weighted": ("weighted", late),
     }
     columns = {
-        f"{name}{ending}": np.where(counts, table[f"{amount}{ending}"], 0)
+        f"{name}{ending}": np.where(counts, table[f"{amount}{ending}"].to_numpy(), 0)
         for name, (amount, counts) in taken.items()
         for ending in ("", REST)[: 1 if amount == "deals" else 2]
     }

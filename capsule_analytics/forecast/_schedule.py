@@ -136,14 +136,15 @@ def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:
     -------
     ``bucket``, ``currency``, the groups, `AMOUNTS` but the expected value, each with its rest.
     """
-    vast = (nw.col("tcv").abs() >= LARGEST_AMOUNT).fill_null(value=False)
     keys = ["currency", *placing.groups]
     close, by_days = nw.col("close"), nw.col("duration_basis").is_in(list(_DAYS_A_UNIT))
-    rows = placing.rows(deals.with_columns(vast.alias("vast")), (*_DURATION, "vast")).with_columns(
+    vast = nw.col("tcv").abs() >= LARGEST_AMOUNT
+    rows = placing.rows(deals, _DURATION).with_columns(
         (12 * (close.dt.year() - _EPOCH) + close.dt.month() - 1).alias("month"),
         nw.when(by_days).then(close.dt.day()).otherwise(1).alias("day"),
+        nw.when(~vast | vast.is_null()).then(nw.col("duration")).alias("duration"),
     )
-    table = sums_by(rows, ["month", "day", *keys, "won", *_DURATION, "vast"])
+    table = sums_by(rows, ["month", "day", *keys, "won", *_DURATION])
     # Of a large sum the whole units and the rest are spread each by itself, to lose no digit.
     large = np.flatnonzero(table["tcv"].abs().to_numpy() >= _LARGE)
     tcv, weighted = (
@@ -159,7 +160,7 @@ def earned(deals: Lazy, placing: Placing) -> pd.DataFrame:
     won = table["won"].to_numpy()
     units, daily = _units(table["duration_basis"], table["duration"])
     fits = (units > 1) & (units <= np.where(daily, 30 * LONGEST_MONTHS, LONGEST_MONTHS))
-    fits &= dated & ~table["vast"].to_numpy(dtype=bool)
+    fits &= dated
     # Positions, since a mask is slow to apply again and again.
     kept, spread = np.flatnonzero(~fits), np.flatnonzero(fits)
 

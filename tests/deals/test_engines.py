@@ -102,6 +102,21 @@ def test_half_cents_fall_alike_however_the_deals_are_parted() -> None:
         )
 
 
+def test_more_groups_than_a_number_can_tell_apart() -> None:
+    """Seven columns of a thousand values each have more combinations than 64 bits."""
+    groups = ["owner", "milestone", "pipeline", "team", "party", "account"]
+    one = deals([{"value": 0.75, "expected_close": "2026-11-01"}]).opportunities
+    frame = one.iloc[np.zeros(2_000, dtype=int)].assign(
+        **{name: [f"{name} {n % 1_000}" for n in range(2_000)] for name in groups},
+        currency=[f"{n % 1_000}" for n in range(2_000)],
+        expected_close=pd.date_range("2026-11-01", periods=1_000, tz="UTC").tolist() * 2,
+    )
+    table = forecast.by_month(frame, by=groups, as_of=AS_OF)
+    assert len(table) == 1_000
+    assert (table["open_value"] == 1.5).all()
+    assert (table["open_deals"] == 2).all()
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.3])
 def test_ranges_and_chances_are_the_same_on_every_engine(correlation: float) -> None:
     """To the bit: what is kept of the parts is the deals that ranges are made of."""
