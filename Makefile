@@ -10,7 +10,7 @@ HERE := $(PIP) --no-deps --no-build-isolation -e .
 SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
 .PHONY: report check test format lint types fast tests coverage test-long test-oldest test-clients \
-  release bench bench-heavy docs pictures constraints clean
+  test-spark release bench bench-heavy docs pictures constraints clean
 
 report: $(VENV)/.report  ## write the sample account's report into report/
 	$(BIN)/capsule-report --sample --html --xlsx --out report
@@ -70,6 +70,16 @@ $(VENV)-clients/.test: pyproject.toml locks/clients.txt
 	test -x $(VENV)-clients/bin/python || $(PYTHON) -m venv $(VENV)-clients
 	$(VENV)-clients/bin/python $(LOCKED) locks/clients.txt
 	$(VENV)-clients/bin/python $(HERE)
+	touch $@
+
+test-spark: $(VENV)-spark/.test  ## forecasts on Spark, which needs Java 17 or later
+	$(VENV)-spark/bin/python -m pytest -q tests/deals/test_spark.py
+
+$(VENV)-spark/.test: pyproject.toml locks/test.txt
+	test -x $(VENV)-spark/bin/python || $(PYTHON) -m venv $(VENV)-spark
+	$(VENV)-spark/bin/python $(LOCKED) locks/test.txt
+	$(VENV)-spark/bin/python $(PIP) "pyspark>=4.0"
+	$(VENV)-spark/bin/python $(HERE)
 	touch $@
 
 release: $(VENV)/.test  ## build wheel, sdist and bill of materials; try each in a clean environment

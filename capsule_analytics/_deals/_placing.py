@@ -98,7 +98,7 @@ def resolve(
     if columns is None:
         raise ArgumentError(
             "deals are a Pipeline, or its columns as a pandas frame (by_month and revenue_schedule "
-            "also take a Polars or Dask DataFrame or a DuckDB relation), not "
+            "also take a Polars, Dask or Spark DataFrame or a DuckDB relation), not "
             f"{type(deals).__name__}"
         )
     missing = [name for name in needed if name not in columns]

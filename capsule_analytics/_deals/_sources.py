@@ -1,4 +1,4 @@
-"""Where deals are held: pandas, Polars, anything with Arrow, a DuckDB relation, a Dask DataFrame.
+"""Where deals are held: pandas, Polars, DuckDB, Dask, Spark, or anything that speaks Arrow.
 
 A measure is a function of placed deals in Narwhals' terms (`_sums.sums` and its like). Each engine
 computes it for itself, on its own columns; only what is left, some thousands of partial sums, comes
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import duckdb
     import polars as pl
     import pyarrow as pa
+    import pyspark.sql as ps
 
     from ._placing import Placing
     from ._sums import Lazy
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     Part: TypeAlias = Callable[[pd.DataFrame], pd.DataFrame]
     Table: TypeAlias = (
         "pd.DataFrame | pl.DataFrame | pl.LazyFrame | dd.DataFrame | duckdb.DuckDBPyRelation"
-        " | Parted"
+        " | ps.DataFrame | Parted"
     )
     Deals: TypeAlias = "Pipeline | Table"
 
@@ -116,9 +117,9 @@ def table_of(
 
 
 def engine_of(deals: object) -> str:
-    """Name what holds a table: pandas, polars, dask, duckdb, arrow, or "" for anything else."""
+    """Name the package that holds a table, arrow for any with its interface, else ""."""
     name = type(deals).__module__.partition(".")[0].lstrip("_")
-    if name in {"pandas", "polars", "dask", "duckdb"}:
+    if name in {"pandas", "polars", "dask", "duckdb", "pyspark"}:
         return name
     return "arrow" if hasattr(deals, "__arrow_c_stream__") else ""
 
@@ -157,6 +158,8 @@ def add_up(
         return _add_dask(cast("dd.DataFrame", table), part, ["id", *columns])
     if engine == "duckdb":
         return add_relation(cast("duckdb.DuckDBPyRelation", table), measure, placing, more)
+    if engine == "pyspark":
+        return _spark(cast("ps.DataFrame", table), measure, placing, more, part)
     return cast("Parted", table).add_up(measure, placing, more)
 
 
@@ -331,6 +334,66 @@ def quiet(relation: duckdb.DuckDBPyRelation) -> Iterator[None]:
     finally:
         if drawn:
             relation.query("deals", f"SET {setting} = true")
+
+
+def _spark(
+    table: ps.DataFrame, measure: Measure, placing: Placing, more: Sequence[str], part: Part
+) -> pd.DataFrame:
+    """Sum where Spark holds the deals; as a frame where only that can tell."""
+    from pyspark.errors import PySparkException  # noqa: PLC0415 - an optional dependency
+    from pyspark.sql import functions as sql  # noqa: PLC0415 - an optional dependency
+
+    wanted = [name for name in dict.fromkeys((*placing.columns, *more)) if name in table.columns]
+    if placing.needs_frame:
+        ids = ["id"] if "id" in table.columns else []
+        return part(frame_of(table.select(*ids, *wanted).toArrow(), [*ids, *wanted]))
+    _has_all(placing, wanted)
+    types = dict(table.dtypes)
+    chosen = table.select(*(_spark_column(name, types[name]) for name in wanted))
+    try:
+        with _naive_days(table.sparkSession):
+            found = measure(nw.from_native(chosen), placing)
+    except PySparkException as error:
+        first, *_ = str(error).splitlines()
+        raise DataError(f"Spark cannot sum the deals: {first}") from error
+    if placing.probability is not None:
+        ends = chosen.agg(sql.min(CALIBRATED), sql.max(CALIBRATED)).first()
+        _check_chances(ends or ())
+    return found
+
+
+def _spark_column(name: str, dtype: str) -> ps.Column:
+    """Write a column as an expression of a plain type."""
+    from pyspark.sql import functions as sql  # noqa: PLC0415 - an optional dependency
+
+    column = sql.col(f"`{name}`")
+    match _kind(name):
+        case kinds.DATE | kinds.MOMENT:
+            if dtype == "timestamp":  # an instant, which Spark shows in the session's zone
+                column = sql.convert_timezone(None, sql.lit("UTC"), column)
+            elif dtype not in {"timestamp_ntz", "date", "void"}:
+                raise DataError(f"the column {name} is {dtype} in Spark: make it a timestamp")
+            column = column.cast("timestamp_ntz")
+        case kinds.NUMBER | kinds.PERCENT | kinds.INTEGER if name != "party_id":
+            number = column.cast("double")
+            column = sql.when(~sql.isnan(number), number)
+        case kinds.INTEGER:
+            pass
+        case _:
+            column = column.cast("string")
+    return column.alias(name)
+
+
+@contextmanager
+def _naive_days(session: ps.SparkSession) -> Iterator[None]:
+    """Let Spark take a day without a zone as one, not as an instant of this machine's zone."""
+    setting = "spark.sql.timestampType"
+    before = session.conf.get(setting)
+    session.conf.set(setting, "TIMESTAMP_NTZ")
+    try:
+        yield
+    finally:
+        session.conf.set(setting, str(before))
 
 
 def _add_dask(table: dd.DataFrame, part: Part, columns: Sequence[str]) -> pd.DataFrame:

@@ -137,6 +137,8 @@ def collected(frame: Lazy) -> pd.DataFrame:
         case nw.Implementation.POLARS:
             found = native.collect()
             table = pd.DataFrame({name: found[name].to_numpy() for name in found.columns})
+        case nw.Implementation.PYSPARK | nw.Implementation.PYSPARK_CONNECT:
+            table = native.toArrow().to_pandas()
         case _:
             table = native
     if "close" in table:

@@ -45,9 +45,9 @@ def by_month(
     Parameters
     ----------
     deals
-        A pipeline; or its columns as a pandas or Polars frame, a DuckDB relation, a Dask DataFrame,
-        anything that speaks Arrow, or a day of a portfolio (`portfolio.Portfolio.on`). An engine
-        sums its own columns, which may be larger than memory.
+        A pipeline; or its columns as a pandas or Polars frame, a DuckDB relation, a Dask or Spark
+        DataFrame, anything that speaks Arrow, or a day of a portfolio (`portfolio.Portfolio.on`).
+        An engine sums its own columns, which may be larger than memory.
     by
         Further columns to group by: any of owner, milestone, pipeline, team, tag, party, account,
         or ``field:NAME`` for a custom field.
