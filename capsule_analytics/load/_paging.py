@@ -255,14 +255,14 @@ class _Reading:
         return page, time.perf_counter() - began - worked, worked
 
     def _set_pace(self) -> None:
-        """Have as many pages under way as are read while one is waited for.
+        """Have half again as many pages under way as are read in the least wait for one.
 
-        More would wait for each other, since one of them is read at a time.
+        Answers do not come evenly. More would wait for each other, since one is read at a time.
         """
         # A short first page is most often the whole list: look one page further before running.
         if self._runs:
             pages = len(self._windows) + 1
-            pays = 1.5 + self._waited * pages / max(self._worked, 1e-9)
+            pays = 1.5 * (1 + self._waited * pages / max(self._worked, 1e-9))
             least = min(self._ahead, 2)  # the pages under way have left the single file
             self._ahead = int(min(max(pays, least), self._pages.workers))
 
