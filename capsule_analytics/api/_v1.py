@@ -261,7 +261,7 @@ def _children(element: etree._Element, name: str) -> list[etree._Element]:
         if etree.QName(other).localname.lower() == name.lower():
             raise DataError(f"<{element.tag}> has a <{other.tag}> where <{name}> belongs")
     found = list(element.iterchildren(f"{{*}}{name}"))
-    if sum(1 for _ in element.iter(f"{{*}}{name}")) != len(found):
+    if len(list(element.iter(f"{{*}}{name}"))) != len(found):
         raise DataError(f"<{element.tag}> has a <{name}> within another element")
     return found
 

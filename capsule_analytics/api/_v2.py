@@ -434,26 +434,39 @@ def _part(record: dict[str, Any], key: str, field: str) -> dict[str, Any]:
 
     So an owner given as text is read, and a list is reported by the column it ends up in.
     """
-    value = record.get(key)
+    return _as_part(record.get(key), field)
+
+
+def _as_part(value: Any, field: str) -> dict[str, Any]:  # noqa: ANN401 - a raw value of any type
     if isinstance(value, dict):
         return value
     return _NOTHING if value is None else {field: value}
+
+
+def _parts(records: list[dict[str, Any]], key: str, field: str) -> list[dict[str, Any]]:
+    """Return a nested object of each record; nearly always all have one, or none."""
+    values: list[Any] = [record.get(key) for record in records]
+    kinds = set(map(type, values))
+    if kinds == {dict}:
+        return values
+    if kinds == {type(None)}:
+        return [_NOTHING] * len(values)
+    return [_as_part(value, field) for value in values]
 
 
 def _columns(records: list[dict[str, Any]]) -> RawColumns:
     columns: RawColumns = {name: [None] * len(records) for name in schema.RAW_NAMES}
     for name, key in _PLAIN.items():
         columns[name] = [record.get(key) for record in records]
-    parts = {
-        key: [_part(record, key, field) for record in records] for key, field in _PARTS.items()
-    }
+    parts = {key: _parts(records, key, field) for key, field in _PARTS.items()}
     # An older stand-in keeps it inside the milestone.
+    inside = _parts(parts["milestone"], "lastOpenMilestone", "name")
     parts["lastOpenMilestone"] = [
-        last or _part(milestone, "lastOpenMilestone", "name")
-        for last, milestone in zip(parts["lastOpenMilestone"], parts["milestone"], strict=True)
+        last or older for last, older in zip(parts["lastOpenMilestone"], inside, strict=True)
     ]
     for name, (key, field) in _NESTED.items():
-        columns[name] = [part.get(field) for part in parts[key]]
+        if any(parts[key]):
+            columns[name] = [part.get(field) for part in parts[key]]
     columns["party"] = [_party_name(party) for party in parts["party"]]
     if any(parts["lostReason"]):
         columns["lost_reason_id"] = [part.get("id") for part in parts["lostReason"]]

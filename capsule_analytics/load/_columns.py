@@ -124,6 +124,10 @@ class Integers(Buffer):
     def extend(self, values: list[Any], first_row: int) -> None:
         """Take the values of a page."""
         kinds = set(map(type, values))
+        if kinds == {type(None)}:  # most columns of most pages
+            self._values.frombytes(bytes(self._values.itemsize * len(values)))
+            self._missing += b"\1" * len(values)
+            return
         if kinds <= self._kinds and (self._typed or convert.is_plain(values)):
             gaps = type(None) in kinds
             given = [0 if value is None else value for value in values] if gaps else values

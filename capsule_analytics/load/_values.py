@@ -132,7 +132,7 @@ def integers(name: str, raw: Raw, problems: list[Problem], *, typed: bool) -> pd
 
 def is_plain(raw: Raw) -> bool:
     """Tell whether no text has an underscore, which Python takes for a part of a number."""
-    return not any("_" in value for value in raw if type(value) is str)
+    return "_" not in "".join([value for value in raw if type(value) is str])
 
 
 def _exact_integer(value: str | float) -> int:
