@@ -38,6 +38,7 @@ _STEPS = 30
 _SHORTEST = 1e-4
 _SEEN_ENDINGS = 20.0
 _BLOCK = 32
+_AT_A_TIME = 16
 _CENTRING = 8
 _ENOUGH, _ROUGHLY = 1e-10, 1e-5
 
@@ -268,10 +269,11 @@ class _Target:
         """Give the second derivative."""
         size = self.matrix.shape[2]
         won, lost = chances[..., :1], chances[..., 1:]
+        each = self.weight * won * (1 - won), self.weight * lost * (1 - lost)
         bend = np.empty((2 * size, 2 * size))
-        bend[:size, :size] = _product(self.matrix, self.weight * won * (1 - won))
-        bend[size:, size:] = _product(self.matrix, self.weight * lost * (1 - lost))
-        cross = -_product(self.matrix, self.weight * won * lost)
+        bend[:size, :size], bend[size:, size:], cross = _products(
+            self.matrix, *each, -self.weight * won * lost
+        )
         bend[:size, size:], bend[size:, :size] = cross, cross.T
         bend[np.diag_indices(2 * size)] += self.precision
         return bend
@@ -312,9 +314,21 @@ def _blocks(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.pad(rows, ((0, lack), (0, 0))).reshape(-1, _BLOCK, rows.shape[1])
 
 
-def _product(matrix: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the weighted product of a matrix in blocks with itself."""
-    return np.asarray((matrix.transpose(0, 2, 1) @ (matrix * weight)).sum(axis=0))
+def _products(
+    matrix: NDArray[np.float64], *weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Give a matrix' products with itself under several weights, all of them in blocks.
+
+    A few blocks at a time, as each gives a whole product of its own.
+    """
+    size = matrix.shape[2]
+    total = np.zeros((len(weights), size, size))
+    for first in range(0, len(matrix), _AT_A_TIME):
+        part = matrix[first : first + _AT_A_TIME]
+        for number, weight in enumerate(weights):
+            weighed = part * weight[first : first + _AT_A_TIME]
+            total[number] += (part.transpose(0, 2, 1) @ weighed).sum(axis=0)
+    return total
 
 
 def _sandwich(
@@ -338,7 +352,7 @@ def _sandwich(
         axis=1,
     )
     scores = _blocks(scores)
-    middle = _product(scores, np.ones((1, 1, 1)))
+    (middle,) = _products(scores, np.ones((len(scores), 1, 1)))
     middle[np.diag_indices(len(precision))] += precision
     return np.asarray(inverse @ middle @ inverse)
 

@@ -31,6 +31,7 @@ _FACTOR_BINS = 48
 _PHASE_SPREADS = ((0.05, 0.35), (0.2, 0.4), (0.5, 0.25))
 _MONTH_SPREADS = ((0.05, 0.3), (0.15, 0.4), (0.35, 0.3))
 _USUAL_SHOCK, _FARTHEST = 0.2, 1.2
+_IMPOSSIBLE = -60.0
 
 
 def _normal(mean: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
@@ -282,7 +283,8 @@ def filter_shocks(
         if number:
             state = np.einsum("kg,kgh->kh", state, _MOVES)
         log_like = (won * GRID - mean * np.expm1(GRID)) / max(float(part), 0.3)
-        like = np.exp(log_like - log_like.max())
+        # Of very many wins each number is as good as impossible but one: all must stay above 0.
+        like = np.exp((log_like - log_like.max()).clip(_IMPOSSIBLE))
         state = state * like
         norm = state.sum(axis=1)
         state = state / norm[:, None]

@@ -196,6 +196,15 @@ def test_quiet_months_are_taken_as_no_shock_and_a_freeze_as_one() -> None:
     assert thawed.now > 0.85
 
 
+def test_very_many_wins_that_swing_far_are_still_told_apart() -> None:
+    usual = np.full(8, 30_000.0)
+    wins = usual * np.exp([0.0, 0.5, -0.5, 0.3, -0.7, 0.6, 0.0, 0.4])
+    shock = filter_shocks(wins, usual, np.ones(8))
+    assert np.isclose(shock.weights.sum(), 1.0)
+    assert np.allclose(shock.past, np.log(wins / usual), atol=0.06)  # half a step of the grid
+    assert 1.4 < shock.now < 1.6  # exp(0.4)
+
+
 def test_a_common_factor_of_several_months_is_less_spread_than_of_one() -> None:
     draw = np.random.default_rng(2)
     wins = draw.poisson(30 * np.exp(draw.normal(0, 0.4, 30))).astype(float)
