@@ -57,6 +57,14 @@ SLOW = (
 )
 
 
+@pytest.fixture
+def fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reports of the same deals share a fit, where the test is not about the projection."""
+    from fits import fit_once  # noqa: PLC0415 - imports pandas, and `make check` counts
+
+    monkeypatch.setattr("capsule_analytics.projection.fit", fit_once)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
@@ -70,3 +78,9 @@ def pytest_collection_finish() -> None:
     """Take what was imported for good out of the garbage collector's rounds: 5 % of the suite."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Show the collector all again: what looks who holds an object finds nothing frozen."""
+    gc.unfreeze()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,7 @@ RUN = sorted({(line[0], *without_default(line[1])) for _, line in LINES if "--sa
 
 
 @pytest.mark.parametrize("words", RUN, ids=shlex.join)
+@pytest.mark.usefixtures("fitted_once")
 def test_commands_on_the_sample_account_run(words: tuple[str, ...], tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
     if words[0] == "capsule-mcp":  # speaks over this process's own standard input and output
@@ -252,7 +254,8 @@ def test_every_column_and_finding_is_documented() -> None:
 # Troubleshooting
 
 
-def templates() -> list[str]:
+@cache
+def templates() -> list[re.Pattern[str]]:
     """Collect the texts of the code as patterns in which filled-in parts match anything."""
     patterns = set()
     for path in sorted((ROOT / "capsule_analytics").rglob("*.py")):
@@ -267,20 +270,19 @@ def templates() -> list[str]:
                 continue
             if sum(len(part) for part in parts if part) >= 12:  # else it matches anything
                 patterns.add("".join(".*" if part is None else re.escape(part) for part in parts))
-    return sorted(patterns)
+    return [re.compile(pattern, re.DOTALL) for pattern in sorted(patterns)]
 
 
 def test_quoted_messages_are_those_of_the_code() -> None:
     text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
     quoted = re.findall(r"^> (.+)$", text, flags=re.MULTILINE)
     assert len(quoted) > 40
-    known = [re.compile(pattern, re.DOTALL) for pattern in templates()]
-    unknown = [one for one in quoted if not any(pattern.fullmatch(one) for pattern in known)]
+    unknown = [one for one in quoted if not any(known.fullmatch(one) for known in templates())]
     assert unknown == []
 
 
 def test_a_message_that_the_code_does_not_have_would_be_noticed() -> None:
-    assert not any(re.fullmatch(pattern, "no token: set CAPSULE_KEY") for pattern in templates())
+    assert not any(known.fullmatch("no token: set CAPSULE_KEY") for known in templates())
 
 
 # The built pages
