@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import tenacity
 
 # A worker a core is all that a machine can do: threads of linear algebra, two a worker on two
 # cores, wait for each other and triple the time. Here, because numpy looks when it is imported.
@@ -55,6 +56,12 @@ SLOW = (
     "test_sample_data.py",
     "api/test_client.py",
 )
+
+
+@pytest.fixture
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tries and their order, but not the seconds between them."""
+    monkeypatch.setattr("capsule_analytics.api._transport.BACKOFF", tenacity.wait_none())
 
 
 @pytest.fixture

@@ -11,13 +11,11 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import tenacity
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from raw_server import HEAD, raw_server, says
 
 import capsule_analytics as ca
-from capsule_analytics.api import _transport
 from capsule_analytics.errors import (
     ApiError,
     ArgumentError,
@@ -35,9 +33,7 @@ FORMS = [TOKEN.encode(), BASIC, TOKEN.lower().encode(), b"s3cret-T0ken%2Fwith%2B
          b"s3cret-T0ken/with+odd&amp;chars"]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_transport, "BACKOFF", tenacity.wait_none())
+pytestmark = pytest.mark.usefixtures("no_backoff")
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

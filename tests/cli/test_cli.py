@@ -20,6 +20,8 @@ import capsule_analytics as ca
 from capsule_analytics.cli import _terminal
 from capsule_analytics.sandbox import Fault, Sandbox
 
+pytestmark = pytest.mark.usefixtures("no_backoff")
+
 PROJECTED = {"projection.png", "projection.csv", "projected_deals.csv", "track_record.csv"}
 FILES = {
     "attention.csv",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from capsule_analytics import CapsuleClient
     from capsule_analytics.history import Store
 
+pytestmark = pytest.mark.usefixtures("no_backoff")
+
 TOKENS = {"acme": "t0ken-of-acme", "bolt": "t0ken-of-bolt", "crow": "t0ken-of-crow"}
 
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import tenacity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sandbox_account import account, deal
@@ -57,10 +56,7 @@ def load(sandbox: Sandbox, version: str, **options: Any) -> ca.Pipeline:
         return ca.load_pipeline(client, **options)
 
 
-@pytest.fixture(autouse=True)
-def _fast_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the tries and their order, but not their seconds."""
-    monkeypatch.setattr(_transport, "BACKOFF", tenacity.wait_none())
+pytestmark = pytest.mark.usefixtures("no_backoff")
 
 
 class TestComplete:

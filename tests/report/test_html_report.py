@@ -14,7 +14,8 @@ from deals import deals
 from lxml import html
 
 import capsule_analytics as ca
-from capsule_analytics.report import Options, write_report
+from capsule_analytics.report import Options, figures_of, write_report
+from capsule_analytics.report._page import write_html
 from capsule_analytics.report._page_charts import Chart, Drawn, Mark, Slot
 from capsule_analytics.report._page_tables import cell
 
@@ -35,10 +36,15 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def page(pipeline: Pipeline, folder: Path, **options: Any) -> html.HtmlElement:
-    write_report(
-        pipeline, folder, Options(html=True, formats=(), **{"projection": False, **options})
-    )
+def page(
+    pipeline: Pipeline, folder: Path, *, alone: bool = True, **options: Any
+) -> html.HtmlElement:
+    """Write the page, alone or with the tables that it names."""
+    made = Options(html=True, formats=(), **{"projection": False, **options})
+    if alone:
+        write_html(figures_of(pipeline, made), folder / "report.html")
+    else:
+        write_report(pipeline, folder, made)
     # Without an encoding in the parser lxml would go by the page's own; the text is known.
     return html.document_fromstring((folder / "report.html").read_text(encoding="utf-8"))
 
@@ -247,7 +253,7 @@ def footer_files(tree: html.HtmlElement) -> list[str]:
 
 
 def test_the_footer_names_the_files_that_are_written(tmp_path: Path) -> None:
-    tree = page(deals(ROWS), tmp_path / "plain")
+    tree = page(deals(ROWS), tmp_path / "plain", alone=False)
     assert words(tree.xpath("//footer")[0]).endswith(
         "The figures are also in forecast.csv, scenarios.csv, attention.csv, revenue.csv,"
         " opportunities.csv and data_quality.csv."
@@ -257,6 +263,7 @@ def test_the_footer_names_the_files_that_are_written(tmp_path: Path) -> None:
     tree = page(
         ca.fx.convert(deals(ROWS), "GBP", rates(tmp_path)),
         tmp_path / "full",
+        alone=False,
         targets=pd.DataFrame({"period": ["2026"], "currency": ["GBP"], "target": [9000.0]}),
         changes=ca.history.changes(before, deals(ROWS)),
         changed_deals=ca.history.changed_deals(before, deals(ROWS)),
@@ -350,7 +357,7 @@ def test_targets_give_attainment_and_coverage(tmp_path: Path) -> None:
     targets = pd.DataFrame(
         {"period": ["2026", "2026-Q4"], "currency": ["GBP", "GBP"], "target": [9000.0, 1000.0]}
     )
-    tree = page(deals(ROWS), tmp_path, targets=targets)
+    tree = page(deals(ROWS), tmp_path, alone=False, targets=targets)
     # The quarter's target stands first: 300 of 1,000 won, 3,000 open over a gap of 700.
     assert tiles(tree)["Target Q4 2026"][0] == "30%"
     assert tiles(tree)["Coverage Q4 2026"] == [
