@@ -11,8 +11,7 @@ from ._folder import mend as mend
 from ._group import GroupFigures
 from ._options import FORMATS, Options
 from ._outlook import in_currency as in_currency
-from ._portfolio import Written as Written
-from ._portfolio import group_figures, write_portfolio_report
+from ._portfolio import group_figures
 from ._report import write_figures, write_report
 from ._summed import whole_cents
 
@@ -25,7 +24,6 @@ __all__ = [
     "group_figures",
     "whole_cents",
     "write_figures",
-    "write_portfolio_report",
     "write_report",
 ]
 

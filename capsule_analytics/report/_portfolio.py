@@ -1,16 +1,15 @@
-"""The report on a portfolio: the figures of a group and its accounts, as the same files."""
+"""The figures of a group, taken from the export of its accounts."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from capsule_analytics.portfolio import Portfolio, parted
 
 from ._group import GroupFigures
 from ._options import Options
 from ._outlook import MONTHS_AHEAD
-from ._report import write_figures
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,27 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Unpack
 
-    import pandas as pd
-
     from capsule_analytics.portfolio import OnError, Summing
-
-
-class Written(NamedTuple):
-    """A report on a portfolio.
-
-    Attributes
-    ----------
-    files
-        Its files, charts first.
-    total
-        The forecast of all accounts together, as `Portfolio.by_month` returns it.
-    left_out
-        The accounts that are not in all figures: account, day, path, problem.
-    """
-
-    files: list[Path]
-    total: pd.DataFrame
-    left_out: pd.DataFrame
 
 
 def group_figures(
@@ -82,7 +61,8 @@ def group_figures(
 
     Returns
     -------
-    The figures. Each is computed when it is first asked for, wherever the accounts are read.
+    The figures. Each is computed when it is first asked for, wherever the accounts are read;
+    `write_figures` writes them.
 
     Raises
     ------
@@ -122,61 +102,3 @@ def group_figures(
             fiscal_year_start=made.fiscal_year_start, progress=progress, **same,
         )  # fmt: skip
     return GroupFigures(view, made, before, viewing.get("home_currency"), project)
-
-
-def write_portfolio_report(
-    path: str | Path,
-    folder: Path,
-    *,
-    day: date | str | None = None,
-    changes_since: date | str | None = None,
-    by: Sequence[str] = (),
-    on_error: OnError = "raise",
-    formats: tuple[str, ...] = ("png",),
-    html: bool = False,
-    xlsx: bool = False,
-    inputs: Sequence[Path] = (),
-    projection: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    placed: Callable[[], None] | None = None,
-    **options: Unpack[Summing],
-) -> Written:
-    """Write the report on many accounts into a folder.
-
-    Parameters
-    ----------
-    path
-        As for `group_figures`.
-    folder
-        Created if it does not exist; files of an earlier report in it are replaced, others stay.
-    day, changes_since, by, on_error, formats, html, xlsx, inputs, projection, progress
-        As for `group_figures`.
-    placed
-        As for `write_figures`.
-    **options
-        As for `group_figures`.
-
-    Returns
-    -------
-    The files: the charts projection, forecast, revenue and, where asked for, changes of all
-    accounts together; report.html and report.xlsx where asked for; projection.csv by account, with
-    the rows of all together, whose account is empty, at the end of each month; track_record.csv,
-    accounts.csv, win_rates.csv and data_quality.csv by account; forecast.csv, revenue.csv and
-    changes.csv by account, the same with _total in their names of all accounts; and left_out.csv
-    (account, day, path, problem; often empty).
-
-    Raises
-    ------
-    DataError
-        If a partition is corrupt or missing, unless such accounts are to be skipped.
-    ArgumentError, RateError, TransportError
-        As for `Portfolio.by_month`.
-    OSError
-        If the folder cannot be written to; the old report is then as it was.
-    """
-    figures = group_figures(
-        path, day=day, changes_since=changes_since, by=by, on_error=on_error, formats=formats,
-        html=html, xlsx=xlsx, inputs=inputs, projection=projection, progress=progress, **options,
-    )  # fmt: skip
-    files = write_figures(figures, folder, placed=placed)
-    return Written(files, figures.forecast_in_groups, figures.left_out)

@@ -194,7 +194,8 @@ def test_a_second_report_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     """A chart of last week's changes must not stand beside today's forecast."""
     (tmp_path / "notes.txt").write_text("mine")
     with_charts(tmp_path, "--changes-since", "2026-09-30")
-    with_charts(tmp_path)
+    assert (tmp_path / "changes.png").exists()
+    with_charts(tmp_path, *NO_CHARTS)
     assert not list(tmp_path.glob("changes.*"))
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
@@ -207,7 +208,7 @@ def test_a_portfolio_adds_up_to_its_accounts(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     out = tmp_path / "portfolio"
     done = invoked("capsule-report", "--portfolio", export, "--as-of", "2026-10-15", "--out", out,
-                   "--no-projection")  # fmt: skip
+                   "--no-projection", *NO_CHARTS)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not (out / "projection.csv").exists()
     whole = run(tmp_path / "one")
@@ -256,8 +257,8 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     targets = tmp_path / "targets.csv"
     targets.write_text("period,currency,target\n2026-Q4,GBP,500000\n")
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
-    done = invoked("capsule-report", "--sample", "--no-projection", "--targets", targets,
-                   "--out", tmp_path)  # fmt: skip
+    done = invoked("capsule-report", "--sample", "--no-projection", *NO_CHARTS,
+                   "--targets", targets, "--out", tmp_path)  # fmt: skip
     assert done.returncode == 1
     assert f"would replace {targets}, which it reads" in done.stderr
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before

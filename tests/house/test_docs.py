@@ -98,6 +98,7 @@ RUN_HERE = [path for path in PAGES if python_blocks(path) and path.name != "gall
 
 
 @pytest.mark.parametrize("path", RUN_HERE, ids=name)
+@pytest.mark.usefixtures("fitted_once")
 def test_python_of_a_page_runs_in_order(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +205,7 @@ def test_commands_on_the_sample_account_run(words: tuple[str, ...], tmp_path: Pa
         assert (out / "report.html").exists() == ("--html" in words)
 
 
+@pytest.mark.usefixtures("fitted_once")
 def test_the_tutorial_names_the_files_of_a_report(tmp_path: Path) -> None:
     text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     table = re.search(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)

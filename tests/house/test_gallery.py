@@ -43,6 +43,7 @@ def assert_as_recorded(name: str, fresh: dict[str, Any]) -> None:
         assert now == pytest.approx(before, rel=0.01, abs=0.01), f"{name}: other data; {RENEW}"
 
 
+@pytest.mark.usefixtures("fitted_once")
 def test_the_gallery_runs_and_its_pictures_are_not_older_than_what_draws_them() -> None:
     drawn: list[str] = []
     fresh = DRAW.charts(lambda name, _: drawn.append(name))
@@ -52,6 +53,7 @@ def test_the_gallery_runs_and_its_pictures_are_not_older_than_what_draws_them() 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fitted_once")
 def test_the_pictures_of_the_page_are_not_older_than_what_draws_them() -> None:
     _, fresh = DRAW.page()
     for name in ("page", "page_needs"):

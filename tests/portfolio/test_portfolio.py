@@ -18,7 +18,7 @@ from capsule_analytics import fx, history
 from capsule_analytics.errors import ArgumentError, DataError
 from capsule_analytics.portfolio import Portfolio
 from capsule_analytics.portfolio import _files as _portfolio_files
-from capsule_analytics.report._portfolio import write_portfolio_report
+from capsule_analytics.report import group_figures, write_figures
 
 FIRST, SECOND = date(2026, 10, 14), date(2026, 10, 15)
 RATES = fx.Rates(
@@ -302,12 +302,13 @@ def test_options_that_are_not_valid(export: Path) -> None:
 def test_the_report_of_a_portfolio(export: Path, tmp_path: Path) -> None:
     part(export, "nil").write_bytes(b"")
     with pytest.raises(DataError, match="'nil'"):
-        write_portfolio_report(export, tmp_path / "report")
+        write_figures(group_figures(export), tmp_path / "report")
     assert not (tmp_path / "report").exists()
-    files, total, left_out = write_portfolio_report(
-        export, tmp_path / "report", home_currency="GBP", rates=RATES, on_error="skip",
-        changes_since=FIRST, formats=(), projection=False,
+    group = group_figures(
+        export, home_currency="GBP", rates=RATES, on_error="skip", changes_since=FIRST,
+        formats=(), projection=False,
     )  # fmt: skip
+    files = write_figures(group, tmp_path / "report")
     assert [file.name for file in files] == [
         "accounts.csv", "changes.csv", "changes_total.csv", "data_quality.csv", "forecast.csv",
         "forecast_total.csv", "left_out.csv", "revenue.csv", "revenue_total.csv", "win_rates.csv",
@@ -327,11 +328,10 @@ def test_the_report_of_a_portfolio(export: Path, tmp_path: Path) -> None:
     ]
     assert "GBP,value_up,1,100.00" in text["changes_total.csv"]
     assert [line.split(",")[0] for line in text["left_out.csv"]] == ["account", "nil"]
-    assert total["won_value"].sum() == 1000
-    assert left_out["account"].tolist() == ["nil"]
-    fewer, *_ = write_portfolio_report(
-        export, tmp_path / "report", on_error="skip", ranges=False, projection=False
-    )
+    assert group.forecast_in_groups["won_value"].sum() == 1000
+    assert group.left_out["account"].tolist() == ["nil"]
+    plain = group_figures(export, on_error="skip", ranges=False, projection=False)
+    fewer = write_figures(plain, tmp_path / "report")
     assert {file.name for file in files} - {file.name for file in fewer} == {
         "changes.csv", "changes_total.csv",
     }  # fmt: skip

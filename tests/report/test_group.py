@@ -23,7 +23,6 @@ from capsule_analytics.report import (
     group_figures,
     whole_cents,
     write_figures,
-    write_portfolio_report,
 )
 from capsule_analytics.report._page import write_html
 
@@ -188,7 +187,7 @@ def test_an_account_that_failed_is_shown(export: Path, tmp_path: Path, engine: A
     (file,) = (export / "account=nil").rglob("*.parquet")
     file.write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match="'nil'"):
-        write_portfolio_report(export, tmp_path / "report", engine=engine)
+        write_figures(group_figures(export, engine=engine), tmp_path / "report")
     assert not (tmp_path / "report").exists()
     group = at_home(export, engine=engine)
     assert rows(group.unread, "account") == [("nil",)]
