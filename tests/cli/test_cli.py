@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -18,7 +19,7 @@ from sandbox_account import account, deal
 
 import capsule_analytics as ca
 from capsule_analytics.cli import _terminal
-from capsule_analytics.sandbox import Fault, Sandbox
+from capsule_analytics.sandbox import Fault, Hook, Sandbox
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -279,7 +280,7 @@ def test_a_server_that_repeats_the_token_is_not_quoted(tmp_path: Path) -> None:
 
 
 def _interrupt_after(
-    pages: int, sandbox: Sandbox, out: Path, cache: Path, number: int = signal.SIGINT
+    pages: int, sandbox: Sandbox, out: Path, cache: Path, number: int
 ) -> tuple[int, float, str]:
     """Start a load, press Ctrl-C or the like when so many pages have gone out.
 
@@ -323,13 +324,24 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing(
     assert not list((tmp_path / "cache").rglob("*.page")), "too few pages to be worth keeping"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+@pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_a_long_load_is_taken_up_again(tmp_path: Path) -> None:
     many = account() | {"opportunities": [deal(n, f"Deal {n}") for n in range(1, 9001)]}
     cache = tmp_path / "cache"
-    with Sandbox(many, token="t0ken", latency=0.03) as sandbox:
-        code, _, _ = _interrupt_after(70, sandbox, tmp_path / "r", cache)
-        assert code == 130
+
+    def stop(_: object) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with Sandbox(many, token="t0ken", latency=0.03, faults=[Hook(stop, at=70)]) as sandbox:
+        report = ("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r")
+        home = {"token": "t0ken", "XDG_CACHE_HOME": str(cache)}
+        # A test run in the background ignores SIGINT.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            done = invoked(*report, **home)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert done.returncode == 130
         kept = list(cache.rglob("*.page"))
         assert len(kept) > 50
         assert {path.stat().st_mode & 0o077 for path in [*kept, kept[0].parent]} == {0}
@@ -337,9 +349,7 @@ def test_a_long_load_is_taken_up_again(tmp_path: Path) -> None:
         before = len(sandbox.requests)
         sandbox.account.update(3, {"name": "changed meanwhile"})
         sandbox.account.delete(4)
-        done = invoked("capsule-report", "--base-url", sandbox.url, "--out", tmp_path / "r",
-                       "--no-projection", *NO_CHARTS, "--resume", token="t0ken",
-                       XDG_CACHE_HOME=str(cache))  # fmt: skip
+        done = invoked(*report, "--no-projection", *NO_CHARTS, "--resume", **home)
         assert done.returncode == 0, done.stderr
         names = {record["id"]: record["name"] for record in sandbox.account.opportunities("id")}
         assert len(sandbox.requests) > before
