@@ -14,16 +14,23 @@ import capsule_analytics as ca
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
+NAMES = ("01_quickstart", "02_forecasting", "03_history", "04_projection")
+
+# What stands before the first, and before each: no name of another, and a folder of its own.
 STRICT = """
 import ipaddress, sys, warnings
 
 warnings.simplefilter("error")
 
-def _stay_at_home(event, args):
+def _stay_at_home(event, args, read=ipaddress.ip_address):
     if event == "socket.connect" and isinstance(args[1], tuple):
-        assert ipaddress.ip_address(args[1][0]).is_loopback, args[1]
+        assert read(args[1][0]).is_loopback, args[1]
 
 sys.addaudithook(_stay_at_home)
+"""
+ALONE = """
+%reset -f
+%cd -q {}
 """
 
 
@@ -31,13 +38,24 @@ def read(name: str) -> Any:
     return nbformat.read(FOLDER / name, as_version=4)
 
 
-def executed(name: str, folder: Path) -> Any:
-    """Run a notebook in a new kernel and an empty folder; an error in a cell is an error here."""
-    notebook = read(name)
-    notebook.cells.insert(0, nbformat.v4.new_code_cell(STRICT))
-    place = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=place).execute()
-    return notebook
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run all notebooks one after the other; an error in a cell is an error here.
+
+    One kernel imports once what all of them import, and reads the sample account once.
+    """
+    notebooks = {name: read(f"{name}.ipynb") for name in NAMES}
+    cells = [nbformat.v4.new_code_cell(STRICT)]
+    folders = []
+    for name, notebook in notebooks.items():
+        for cell in notebook.cells:
+            cell.id = f"{name}-{cell.id}"
+        folders.append(tmp_path_factory.mktemp(name))
+        cells += [nbformat.v4.new_code_cell(ALONE.format(folders[-1])), *notebook.cells]
+    together = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(together, timeout=120, kernel_name="python3").execute()
+    assert not [path for folder in folders for path in folder.iterdir()]
+    return notebooks
 
 
 def last_value(notebook: Any) -> Any:
@@ -61,48 +79,41 @@ def test_is_stored_without_what_a_run_left(path: Path) -> None:
 
 
 def test_every_notebook_is_run_here() -> None:
-    names = {
-        "01_quickstart.ipynb",
-        "02_forecasting.ipynb",
-        "03_history.ipynb",
-        "04_projection.ipynb",
-    }
-    assert {path.name for path in FOLDER.glob("*.ipynb")} == names
+    assert {path.stem for path in FOLDER.glob("*.ipynb")} == set(NAMES)
 
 
 def test_quick_start_gives_the_same_forecast_from_a_file_and_over_the_network(
-    tmp_path: Path,
+    executed: dict[str, Any],
 ) -> None:
-    notebook = executed("01_quickstart.ipynb", tmp_path)
+    notebook = executed["01_quickstart"]
     assert last_value(notebook) == {"deals": 602, "findings": 250, "same_forecast": True}
     assert figures(notebook) == (2, 2)
-    assert not list(tmp_path.iterdir())
 
 
-def test_forecasting_ends_with_figures_that_agree_with_each_other(tmp_path: Path) -> None:
-    notebook = executed("02_forecasting.ipynb", tmp_path)
+def test_forecasting_ends_with_figures_that_agree_with_each_other(executed: dict[str, Any]) -> None:
+    notebook = executed["02_forecasting"]
     told = last_value(notebook)
     assert told["won"] <= told["commit"] <= told["best_case"]
     assert told["won"] < told["expected"]
     assert told["target"] == 900_000
     assert 0.3 < told["chance"] < 0.7  # the expected value is near the target
     assert figures(notebook) == (3, 3)
-    assert not list(tmp_path.iterdir())
 
 
-def test_history_shows_that_calibration_helps_and_rolling_does_not(tmp_path: Path) -> None:
-    notebook = executed("03_history.ipynb", tmp_path)
+def test_history_shows_that_calibration_helps_and_rolling_does_not(
+    executed: dict[str, Any],
+) -> None:
+    notebook = executed["03_history"]
     told = last_value(notebook)
     assert told["snapshots"] == 19
     assert told["bridge_adds_up"]
     assert told["brier_calibrated"] < told["brier_stated"] - 0.03
     assert (told["best_method"], told["worst_method"]) == ("calibrated", "rolled")
     assert figures(notebook) == (3, 3)
-    assert not list(tmp_path.iterdir())
 
 
-def test_projection_ends_with_what_it_is_worth(tmp_path: Path) -> None:
-    notebook = executed("04_projection.ipynb", tmp_path)
+def test_projection_ends_with_what_it_is_worth(executed: dict[str, Any]) -> None:
+    notebook = executed["04_projection"]
     told = last_value(notebook)
     assert told["parts_add_up"]
     assert told["months"] == 12
@@ -111,7 +122,6 @@ def test_projection_ends_with_what_it_is_worth(tmp_path: Path) -> None:
     assert 0.2 < told["chance"] < 0.6
     assert told["largest_deal"] > 0
     assert figures(notebook) == (3, 3)
-    assert not list(tmp_path.iterdir())
 
 
 def prose(name: str) -> str:
