@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check -q install
 LOCKED := $(PIP) --require-hashes --only-binary :all: -r
 HERE := $(PIP) --no-deps --no-build-isolation -e .
+# Modules are compiled once, and not by each of the processes that the tests start.
+export PYTHONDONTWRITEBYTECODE :=
 SOURCES = $$(git ls-files 'capsule_analytics/*.py')
 
 .PHONY: report check test format lint types fast tests coverage test-long test-oldest test-clients \
