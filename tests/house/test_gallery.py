@@ -52,7 +52,6 @@ def test_the_gallery_runs_and_its_pictures_are_not_older_than_what_draws_them() 
         assert_as_recorded(name, made)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("fitted_once")
 def test_the_pictures_of_the_page_are_not_older_than_what_draws_them() -> None:
     _, fresh = DRAW.page()
