@@ -6,9 +6,7 @@ import ast
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import capsule_analytics as ca
 
@@ -35,6 +33,8 @@ ALONE = """
 
 
 def read(name: str) -> Any:
+    import nbformat  # noqa: PLC0415 - takes seconds, and every worker collects this file
+
     return nbformat.read(FOLDER / name, as_version=4)
 
 
@@ -44,6 +44,9 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     One kernel imports once what all of them import, and reads the sample account once.
     """
+    import nbformat  # noqa: PLC0415 - as above
+    from nbclient import NotebookClient  # noqa: PLC0415
+
     notebooks = {name: read(f"{name}.ipynb") for name in NAMES}
     cells = [nbformat.v4.new_code_cell(STRICT)]
     folders = []
