@@ -392,6 +392,6 @@ def test_a_report_that_was_cut_off_is_finished_even_if_the_run_fails(tmp_path: P
 
 
 def test_version_and_help() -> None:
-    assert command("capsule-report", "--version").stdout.strip().endswith(ca.__version__)
+    assert invoked("capsule-report", "--version").stdout.strip().endswith(ca.__version__)
     shown = invoked("capsule-report", "--help").stdout
     assert "capsule-report --sample\n" in shown
