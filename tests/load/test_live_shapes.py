@@ -724,7 +724,7 @@ class TestReport:
         quirks = Quirks(deleted_milestones=told)
         unknown = unknown_to(quirks)
         with serving(account(), quirks) as server:
-            code, printed = run(server)
+            code, printed = run(server, *(["--no-projection"] if told else []))
         assert code == 0, printed
         with (tmp_path / "out" / "forecast.csv").open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
