@@ -314,9 +314,7 @@ def _blocks(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.pad(rows, ((0, lack), (0, 0))).reshape(-1, _BLOCK, rows.shape[1])
 
 
-def _products(
-    matrix: NDArray[np.float64], *weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _products(matrix: NDArray[np.float64], *weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give a matrix' products with itself under several weights, all of them in blocks.
 
     A few blocks at a time, as each gives a whole product of its own.
